@@ -208,6 +208,11 @@ fn a_forecast_says_how_long_a_build_takes_and_what_bounds_it() {
     let bounds: Vec<&str> =
         json["build_forecast"].as_array().unwrap().iter().map(|row| row["bound"].as_str().unwrap()).collect();
     assert_eq!(bounds, ["cores", "cores", "tasks", "storage"]);
+    let text = stdout(&plan(&["--json", "--forecast", "8x16", "--price-stored", "2000", "--price-moved", "1000"]));
+    let row = serde_json::from_str::<Value>(&text).unwrap()["build_forecast"][0].clone();
+    let number = |name: &str| row[name].as_f64().unwrap();
+    assert!((number("cost_of_storing") - number("written_bytes") * 2e-6).abs() < 1e-9, "{row}");
+    assert!((number("cost_of_moving") - (number("written_bytes") + number("read_bytes")) * 1e-6).abs() < 1e-9, "{row}");
     let text = stdout(&plan(&["--forecast", "8x16@500", "--price-stored", "1000", "--price-moved", "1000"]));
     for expected in ["number of shards", "a rough guess", "a build reads", "which costs", "the dataset costs"] {
         assert!(text.contains(expected), "{expected}\n{text}");

@@ -275,6 +275,21 @@ fn workers_send_their_own_shards() {
 }
 
 #[test]
+fn what_another_machine_left_in_the_middle_is_taken_over_where_that_is_asked_for() {
+    let store = Store::new(5);
+    let other = format!("{{\"name\":\"other\",\"manifest\":\"{}\"}}", "0".repeat(64));
+    store.workshop.write("store/bucket/sets/t/upload.json", &other);
+    let error = store.build(&[], 2);
+    assert!(error.contains("\"other\"") && error.contains("--take-over"), "{error}");
+    store.written();
+    // The shards are there, and a build with another work directory goes on with them.
+    fs::rename(store.workshop.path("work"), store.workshop.path("elsewhere")).unwrap();
+    store.build(&["--take-over"], 0);
+    assert_eq!(sent(&store.written()), Vec::<&str>::new());
+    store.assert_is_that_of_a_disk(&[]);
+}
+
+#[test]
 fn a_url_that_cannot_take_the_dataset_is_found_before_anything_is_made() {
     let store = Store::new(3);
     store.build(&[], 0);
@@ -289,6 +304,12 @@ fn a_url_that_cannot_take_the_dataset_is_found_before_anything_is_made() {
     let large = ["check", &store.pipeline, "--set", "output.directory=s3://b/x", "--set", "output.max_shard_mib=5000"];
     assert!(store.run(&large, 2).contains("at most 4096"));
     store.build(&["--set", "name=other", "--replace"], 0);
+    let (disk, named) = (store.workshop.text("disk"), "s3://bucket/sets/named");
+    store.run(&["build", &store.pipeline, "--output", &disk, "--quiet"], 0);
+    store.run(&["upload", &disk, named, "--names", "content", "--quiet"], 0);
+    store.written();
+    let error = store.run(&["build", &store.pipeline, "--output", named, "--replace", "--quiet"], 2);
+    assert!(error.contains("digests") && store.written().is_empty(), "{error}");
     store.server.refuse("bucket", 403);
     let error = store.build(&["--fresh"], 2);
     assert!(error.contains(URL), "{error}");

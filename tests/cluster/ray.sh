@@ -12,6 +12,18 @@ end_host() { # NAME
   [ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
 }
 
+# Ray waits half a minute for a host to come up, which may be too short on a busy machine.
+start_host() { # NAME OUTPUT COMMAND…
+  local name=$1 output=$2
+  shift 2
+  for _ in 1 2 3; do
+    ip netns exec "$name" "$@" >"$output" 2>&1 && return
+    end_host "$name"
+  done
+  cat "$output" >&2
+  exit 1
+}
+
 case $1 in
   up)
     bin=$3
@@ -28,16 +40,16 @@ case $1 in
     export RAY_USAGE_STATS_ENABLED=0 RAY_process_group_cleanup_enabled=true
     temporary=$(mktemp -d /tmp/mfray.XXXXXX)
     echo "$temporary" >"$directory/temporary"
-    ip netns exec mfa "$bin/ray" start --head --port=6379 --node-ip-address=10.77.0.1 --num-cpus=1 --dashboard-host=10.77.0.1 \
-      --object-store-memory=300000000 --temp-dir="$temporary" >"$directory/head.out" 2>&1 || { cat "$directory/head.out" >&2; exit 1; }
+    start_host mfa "$directory/head.out" "$bin/ray" start --head --port=6379 --node-ip-address=10.77.0.1 --num-cpus=1 \
+      --dashboard-host=10.77.0.1 --object-store-memory=300000000 --temp-dir="$temporary"
     hide=true
     if [ -n "${4:-}" ]; then
       mkdir -p "$directory/empty"
       hide="mount --bind '$directory/empty' '$4'"
     fi
     # shellcheck disable=SC2016 # for the inner shell
-    ip netns exec mfb unshare --mount sh -c "$hide && exec \"\$@\"" sh "$bin/ray" start --address=10.77.0.1:6379 --node-ip-address=10.77.0.2 --num-cpus=1 \
-      --object-store-memory=300000000 >"$directory/worker.out" 2>&1 || { cat "$directory/worker.out" >&2; exit 1; }
+    start_host mfb "$directory/worker.out" unshare --mount sh -c "$hide && exec \"\$@\"" sh \
+      "$bin/ray" start --address=10.77.0.1:6379 --node-ip-address=10.77.0.2 --num-cpus=1 --object-store-memory=300000000
     ;;
   kill-host)
     end_host "$3"

@@ -71,13 +71,15 @@ def main():
         subprocess.run([HERE / "ceph.sh", "down", ceph_files], check=True)
     mib = num_bytes / (1 << 20)
     print(f"{mib:.0f} MiB, medians of {NUM_TURNS}")
-    rates = {}
+    rates, memories = {}, {}
     for name, runs in results.items():
         wall, cpu, memory = (statistics.median(column) for column in zip(*runs, strict=True))
-        rates[name] = mib / wall
+        rates[name], memories[name] = mib / wall, memory
         print(f"{name:10} {mib / wall:6.0f} MiB/s  {cpu:5.1f} CPU-s  {memory:4.0f} MiB of memory")
     print(f"manyframe reaches {100 * rates['manyframe'] / rates['rclone']:.0f} % of rclone's rate")
     shutil.rmtree(dataset)
+    assert rates["manyframe"] >= 0.8 * rates["rclone"], "less than 80 % of rclone's rate"
+    assert memories["manyframe"] < 200, "200 MiB of memory or more"
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ import urllib.parse
 KEY, SECRET, REGION = "AKIA", "wJalrXUtnFEMI", "us-east-1"
 
 
-def request(port, method, path, content=b""):
-    """The status, the body and the length of an answer."""
+def request(port, method, path, content=b"", query=""):
+    """The status, the body and the length of an answer. `query` is as it is signed: sorted, each name with its `=`."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(content).hexdigest()
     headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": digest, "x-amz-date": now}
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    canonical = "\n".join([method, urllib.parse.quote(path), "", lines, names, digest])
+    canonical = "\n".join([method, urllib.parse.quote(path), query, lines, names, digest])
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{SECRET}".encode()
@@ -27,7 +27,8 @@ def request(port, method, path, content=b""):
         f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, urllib.parse.quote(path), body=content or None, headers=headers)
+    target = urllib.parse.quote(path) + (f"?{query}" if query else "")
+    connection.request(method, target, body=content or None, headers=headers)
     response = connection.getresponse()
     body = response.read()
     length = response.headers.get("Content-Length")

@@ -8,6 +8,7 @@ use manyframe_engine::{TaskRanges, Workers};
 use manyframe_pipeline::Override;
 
 use super::shared::{Patience, PublishingArguments, Threads};
+use super::stores::StoreArguments;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Forecast of a build")]
@@ -100,6 +101,8 @@ pub(crate) struct RunArguments {
     pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) patience: Patience,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +123,8 @@ pub(crate) struct TaskArguments {
     pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) patience: Patience,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
@@ -130,4 +135,6 @@ pub(crate) struct CommitArguments {
     pub(crate) publishing: PublishingArguments,
     #[command(flatten)]
     pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }

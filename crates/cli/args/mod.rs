@@ -197,6 +197,8 @@ pub(crate) struct PipelineArguments {
     /// Start from scratch: ignore the index, the plan, the finished tasks and the samples of earlier builds.
     #[arg(long)]
     pub(crate) fresh: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]

@@ -39,11 +39,19 @@ pub(crate) struct PublishingArguments {
     /// Replace a dataset of another name at the output.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Publish at a URL although a build or upload of another dataset to it is not finished; only when that one does not run any
+    /// more.
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 impl PublishingArguments {
     pub(crate) fn options(&self) -> CommitOptions {
-        CommitOptions { accepts_rejects: self.accept_rejects, replaces_other_name: self.replace }
+        CommitOptions {
+            accepts_rejects: self.accept_rejects,
+            replaces_other_name: self.replace,
+            takes_over: self.take_over,
+        }
     }
 }
 

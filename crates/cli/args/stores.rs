@@ -10,7 +10,7 @@ use manyframe_transfer::{Pace, RankOf};
 
 use super::shared::parse_layout;
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct StoreArguments {
     /// Address of an object store that is not its provider's, such as http://127.0.0.1:9000 for an S3-compatible one.
     /// Credentials come from the environment (AWS_…, GOOGLE_…, AZURE_…) or a profile of ~/.aws.

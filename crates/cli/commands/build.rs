@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let engine = engine::of_arguments(&arguments.engine)?;
+    let engine = engine::of_arguments(&arguments.engine, &arguments.pipeline.store)?;
     let commit = arguments.publishing.options();
     let answer = if arguments.json { Answer::Json } else { Answer::Text };
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
             }
         };
         let finished = build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show);
-        outcome::report(finished, answer)?;
+        outcome::report(finished, answer, &arguments.pipeline.store)?;
         printed?;
     }
     Ok(ExitCode::SUCCESS)

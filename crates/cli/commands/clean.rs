@@ -3,18 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::{CleanAnswer, CleanScope, Leftover, LeftoverKind};
+use manyframe_engine::{CleanAnswer, CleanMode, CleanScope, Leftover, LeftoverKind};
 
-use super::outputs;
+use super::{location, outputs};
 use crate::args::CleanArguments;
 use crate::output;
 use crate::table::{Table, bytes, plural};
 
 pub(super) fn run(arguments: &CleanArguments) -> Result<ExitCode> {
     let scope = if arguments.interrupted { CleanScope::Interrupted } else { CleanScope::Useless };
+    let stores = location::stores()?;
+    let mode = if arguments.dry_run { CleanMode::DryRun } else { CleanMode::Remove(&stores) };
     let mut leftovers: Vec<Leftover> = Vec::new();
     for found in outputs::find(&arguments.path, &arguments.overrides.set)? {
-        let left = manyframe_engine::clean(&found.place, scope, arguments.dry_run)?;
+        let left = manyframe_engine::clean(&found.place, scope, mode)?;
         // Datasets beside each other share a directory.
         leftovers.extend(
             left.into_iter().filter(|left| !leftovers.iter().any(|known| known.path == left.path)).collect::<Vec<_>>(),

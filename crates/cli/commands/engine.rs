@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use manyframe_engine::{Engine, JobOptions, LocalEngine, RayEngine, SlurmEngine};
 
 use super::variables;
-use crate::args::{EngineArguments, EngineName};
+use crate::args::{EngineArguments, EngineName, StoreArguments};
 use crate::exit::UsageError;
 
 /// An engine that hands tasks to a scheduler.
@@ -16,9 +16,9 @@ pub(super) enum ClusterEngine {
     Slurm(SlurmEngine),
 }
 
-/// The engine of the arguments.
-pub(super) fn of_arguments(arguments: &EngineArguments) -> Result<Box<dyn Engine>> {
-    Ok(match cluster_of_arguments(arguments)? {
+/// The engine of the arguments. Its workers reach object stores as this process does.
+pub(super) fn of_arguments(arguments: &EngineArguments, store: &StoreArguments) -> Result<Box<dyn Engine>> {
+    Ok(match cluster_of_arguments(arguments, store)? {
         None => Box::new(LocalEngine),
         Some(ClusterEngine::Ray(engine)) => Box::new(engine),
         Some(ClusterEngine::Slurm(engine)) => Box::new(engine),
@@ -26,7 +26,10 @@ pub(super) fn of_arguments(arguments: &EngineArguments) -> Result<Box<dyn Engine
 }
 
 /// The engine of the arguments, if it is one of a cluster. An option that it has no use for is an error.
-pub(super) fn cluster_of_arguments(arguments: &EngineArguments) -> Result<Option<ClusterEngine>> {
+pub(super) fn cluster_of_arguments(
+    arguments: &EngineArguments,
+    store: &StoreArguments,
+) -> Result<Option<ClusterEngine>> {
     let EngineArguments { engine, cpus, gpus, tasks_per_job, most_jobs, worker_set, sbatch, address, python } =
         arguments;
     let name = *engine;
@@ -51,6 +54,7 @@ pub(super) fn cluster_of_arguments(arguments: &EngineArguments) -> Result<Option
             tasks_per_job: *tasks_per_job,
             most_jobs: *most_jobs,
             variables: variables::values(worker_set),
+            endpoint: store.endpoint.clone(),
         })
     };
     Ok(match name {

@@ -3,12 +3,43 @@
 use std::time::Duration;
 
 use manyframe_engine::{Bound, PlannedBuild, RateBasis, RunForecast};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::BuildForecastArguments;
 use crate::table::{Table, bytes, percent};
 
 const GB: f64 = 1e9;
+
+/// What one build moves, and what its dataset takes, at the prices of the arguments.
+#[derive(Clone, Copy, Serialize)]
+struct Costs {
+    /// Of reading sources and writing shards, once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_of_moving: Option<f64>,
+    /// Of a month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_of_storing: Option<f64>,
+}
+
+impl Costs {
+    fn of(forecast: &RunForecast, arguments: &BuildForecastArguments) -> Self {
+        let RunForecast { read_bytes, written_bytes, .. } = forecast;
+        Self {
+            cost_of_moving: arguments.price_moved.map(|price| (read_bytes + written_bytes) / GB * price),
+            cost_of_storing: arguments.price_stored.map(|price| written_bytes / GB * price),
+        }
+    }
+}
+
+/// A row of the JSON.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    forecast: RunForecast,
+    #[serde(flatten)]
+    costs: Costs,
+}
 
 fn forecasts(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> Vec<(RunForecast, RateBasis)> {
     arguments.forecast.iter().map(|workers| planned.forecast(*workers)).collect()
@@ -18,8 +49,11 @@ fn forecasts(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> Vec<
 pub(super) fn add_to_json(plan: &mut Value, planned: &PlannedBuild, arguments: &BuildForecastArguments) {
     let forecasts = forecasts(planned, arguments);
     if let (Value::Object(plan), false) = (plan, forecasts.is_empty()) {
-        let rows: Vec<RunForecast> = forecasts.iter().map(|(forecast, _)| *forecast).collect();
-        plan.insert("build_forecast".to_owned(), json!(rows));
+        let row = |(forecast, _): &(RunForecast, RateBasis)| Row {
+            forecast: *forecast,
+            costs: Costs::of(forecast, arguments),
+        };
+        plan.insert("build_forecast".to_owned(), json!(forecasts.iter().map(row).collect::<Vec<_>>()));
     }
 }
 
@@ -48,11 +82,12 @@ pub(super) fn render(planned: &PlannedBuild, arguments: &BuildForecastArguments)
         }
     });
     text.push_str(&format!("a build reads {} and writes {}", bytes(read as u64), bytes(written as u64)));
-    if let Some(price) = arguments.price_moved {
-        text.push_str(&format!(", which costs {:.2}", (read + written) / GB * price));
+    let costs = Costs::of(&first, arguments);
+    if let Some(cost) = costs.cost_of_moving {
+        text.push_str(&format!(", which costs {cost:.2}"));
     }
-    if let Some(price) = arguments.price_stored {
-        text.push_str(&format!("; the dataset costs {:.2} a month", written / GB * price));
+    if let Some(cost) = costs.cost_of_storing {
+        text.push_str(&format!("; the dataset costs {cost:.2} a month"));
     }
     text.push('\n');
     text

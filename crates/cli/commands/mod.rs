@@ -104,7 +104,7 @@ fn run_man(directory: Option<&Path>) -> Result<ExitCode> {
 /// Tries one thing that the process of the command did not survive. Whether this one survives is all that matters.
 fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<ExitCode> {
     let context = match command {
-        Command::Run(run) => OpenPlan::open(&run.plan, &location::stores()?)?.context,
+        Command::Run(run) => OpenPlan::open(&run.plan, &location::stores_at(&run.store)?)?.context,
         Command::Task(task) => {
             _ = task::attempt(task, attempt);
             return Ok(ExitCode::SUCCESS);

@@ -8,6 +8,7 @@ use manyframe_plan::SourceReuse;
 use manyframe_transfer::Uploaded;
 
 use super::{contract, explain, location, pack, rejects, validate};
+use crate::args::StoreArguments;
 use crate::output;
 use crate::table::{bytes, count, plural};
 
@@ -22,9 +23,9 @@ pub(super) enum Answer {
 
 /// Prints what a build came to; also what kept its dataset from being published. The error decides the exit code, even where it
 /// cannot be printed.
-pub(super) fn report(outcome: Result<BuildOutcome, EngineError>, answer: Answer) -> Result<()> {
+pub(super) fn report(outcome: Result<BuildOutcome, EngineError>, answer: Answer, store: &StoreArguments) -> Result<()> {
     match answer {
-        Answer::Text => report_text(outcome),
+        Answer::Text => report_text(outcome, store),
         Answer::Json => report_json(outcome),
     }
 }
@@ -40,10 +41,10 @@ fn report_json(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
     Ok(())
 }
 
-fn report_text(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
+fn report_text(outcome: Result<BuildOutcome, EngineError>, store: &StoreArguments) -> Result<()> {
     match &outcome {
         Err(EngineError::Invalid { report, path, .. }) => _ = output::print(&validate::render(report, path)),
-        Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged, &[]),
+        Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged, &[], store),
         _ => {}
     }
     let BuildOutcome { committed, action, reuse, validation } = outcome?;
@@ -61,14 +62,14 @@ fn report_text(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
     if let Some(report) = validation {
         output::print(&validate::render(&report, &committed.dataset))?;
     }
-    report_dataset(&committed, &reuse)?;
+    report_dataset(&committed, &reuse, store)?;
     for loss in committed.losses() {
         tracing::warn!("{loss}");
     }
     Ok(())
 }
 
-fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
+fn report_dataset(committed: &Committed, reuse: &[SourceReuse], store: &StoreArguments) -> Result<()> {
     let manifest = &committed.manifest;
     let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
     if let Some(pack) = &manifest.pack {
@@ -97,7 +98,7 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
     }
     text.push_str(&handled(work));
     text.push_str(&explain::summary(reuse));
-    text.push_str(&rejects::render(&DatasetReader::open_at(&committed.dataset, &location::stores()?)?)?);
+    text.push_str(&rejects::render(&DatasetReader::open_at(&committed.dataset, &location::stores_at(store)?)?)?);
     if let Some(uploaded) = &committed.uploaded {
         text.push_str(&format!("published: {}\n", sent(uploaded)));
     }

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
     let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     // A plan publishes nothing.
-    let commit = CommitOptions { accepts_rejects: false, replaces_other_name: true };
+    let commit = CommitOptions { replaces_other_name: true, ..CommitOptions::default() };
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
         let pipeline = stages::read(stage, &arguments.pipeline)?;
         let planned = stages::open(number, pipeline, &arguments.pipeline, commit, session)?.plan(executor)?;

@@ -22,23 +22,25 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let engine = engine::of_arguments(&arguments.engine)?;
+    let engine = engine::of_arguments(&arguments.engine, &arguments.store)?;
     session.begin(0);
-    let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
+    let stores = location::stores_at(&arguments.store)?;
+    let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &stores)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
     outcome::report(
         planned.commit(ValidateOn { engine: engine.as_ref(), executor, meter: &Machine::start() }),
         Answer::Text,
+        &arguments.store,
     )?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints what the engine would submit.
 fn print(arguments: &RunArguments) -> Result<ExitCode> {
-    let open = OpenPlan::open(&arguments.plan, &location::stores()?)?;
+    let open = OpenPlan::open(&arguments.plan, &location::stores_at(&arguments.store)?)?;
     let tasks = open.unfinished_tasks();
-    let script = match engine::cluster_of_arguments(&arguments.engine)? {
+    let script = match engine::cluster_of_arguments(&arguments.engine, &arguments.store)? {
         _ if tasks.is_empty() => {
             let plan = arguments.plan.display();
             return Err(

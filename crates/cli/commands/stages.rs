@@ -6,6 +6,7 @@ use anyhow::Result;
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{Build, BuildOptions, CommitOptions};
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
+use manyframe_storage::Stores;
 
 use super::location;
 use crate::args::PipelineArguments;
@@ -76,10 +77,11 @@ pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> 
 pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
     let Stage { path, overrides, all_overrides } = stage;
     let ReadPipeline { mut pipeline, references } = manyframe_pipeline::read_stage(path, overrides, all_overrides)?;
+    let stores = location::stores_at(&arguments.store)?;
     for (path, dataset) in references {
-        warn_if_changed(&path, &dataset, all_overrides)?;
+        warn_if_changed(&path, (&dataset, &stores), all_overrides)?;
     }
-    pipeline.stores = location::stores()?;
+    pipeline.stores = stores;
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
         pipeline.set_output_directory(output);
     }
@@ -103,9 +105,9 @@ pub(super) fn open(
 
 /// Warns if a dataset that is replayed differs from what its pipeline file would build now. It may have been built with
 /// overrides: those of this command are tried, all of them and then variables only.
-fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result<()> {
+fn warn_if_changed(path: &Path, (dataset, stores): (&str, &Stores), overrides: &[Override]) -> Result<()> {
     // A missing dataset is reported when its source is opened.
-    let Ok(dataset_there) = DatasetReader::open_at(Path::new(dataset), &location::stores()?) else { return Ok(()) };
+    let Ok(dataset_there) = DatasetReader::open_at(Path::new(dataset), stores) else { return Ok(()) };
     let manifest = dataset_there.manifest();
     let all = manyframe_pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();

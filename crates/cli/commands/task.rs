@@ -21,7 +21,8 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let (variables, stores, meter) = (variables::values(&arguments.set), location::stores()?, Machine::start());
+    let (variables, meter) = (variables::values(&arguments.set), Machine::start());
+    let stores = location::stores_at(&arguments.store)?;
     let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
     let opened = TasksElsewhere::open(&arguments.plan, machine);
     let mut opened = opened.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
 
 /// Tries one thing that the process of the command did not survive.
 pub(super) fn attempt(arguments: &TaskArguments, attempt: &Attempt) -> Result<()> {
-    let (variables, stores, meter) = (variables::values(&arguments.set), location::stores()?, Machine::start());
+    let (variables, meter) = (variables::values(&arguments.set), Machine::start());
+    let stores = location::stores_at(&arguments.store)?;
     let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
     Ok(TasksElsewhere::open(&arguments.plan, machine)?.repeat(attempt)?)
 }
@@ -53,8 +55,9 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let (open, options) = (OpenPlan::open(&arguments.plan, &location::stores()?)?, arguments.publishing.options());
+    let open = OpenPlan::open(&arguments.plan, &location::stores_at(&arguments.store)?)?;
+    let options = arguments.publishing.options();
     let on = ValidateOn { engine: &LocalEngine, executor, meter: &Machine::start() };
-    outcome::report(manyframe_engine::commit_plan(&open, options, on), Answer::Text)?;
+    outcome::report(manyframe_engine::commit_plan(&open, options, on), Answer::Text, &arguments.store)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use manyframe_validate::measure::{
 };
 
 use super::{engine, needle_scores, variables};
-use crate::args::{Global, ValidateArguments};
+use crate::args::{Global, StoreArguments, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count, plural};
 use crate::{exit, output, progress};
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let engine = engine::of_arguments(&arguments.engine)?;
+    let engine = engine::of_arguments(&arguments.engine, &StoreArguments::default())?;
     if arguments.needles {
         needle_scores::run(arguments, executor)?;
         return Ok(ExitCode::SUCCESS);

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         watch,
     };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let engine = engine::of_arguments(&arguments.engine)?;
+    let engine = engine::of_arguments(&arguments.engine, &arguments.store)?;
     let found = if arguments.engine.engine == EngineName::Local {
         manyframe_engine::verify(&dataset, &options, executor)?
     } else {

@@ -124,8 +124,9 @@ impl Build {
         ensure_replaceable(&pipeline, store.as_ref(), options.commit)?;
         let work = WorkDirectory::lock(&pipeline.file.output)?;
         if options.is_fresh && !options.resumes {
+            let plans = work.plans()?;
+            store.iter().try_for_each(|store| store.abandon(&plans).and_then(|()| store.remove_plans()))?;
             work.clear()?;
-            store.iter().try_for_each(StoreOutput::remove_plans)?;
         }
         Ok(Self { context: Context::open(pipeline)?, work, options, store })
     }
@@ -277,7 +278,8 @@ impl IndexedBuild {
         let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
         let Some(committed) = committed.filter(is_current) else { return Ok(None) };
         let plans = work.plans()?;
-        store.iter().try_for_each(|store| store.settle(committed.manifest_digest, &plans))?;
+        let settle = |store: &StoreOutput| store.settle(committed.manifest_digest, &plans);
+        store.iter().try_for_each(|store| store.abandon(&plans).and_then(|()| settle(store)))?;
         work.remove_plans()?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {
@@ -411,6 +413,8 @@ impl PlannedBuild {
         if committed.work.num_samples_reused == 0 {
             self.keep_rate()?;
         }
+        let plans = self.work.plans()?;
+        self.open.store.iter().try_for_each(|store| store.abandon(&plans))?;
         self.work.remove_plans()?;
         let reuse = self.open.plan.reuse.clone();
         Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })

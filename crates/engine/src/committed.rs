@@ -14,6 +14,8 @@ pub struct CommitOptions {
     pub accepts_rejects: bool,
     /// Replaces a dataset of another name. Default: an error.
     pub replaces_other_name: bool,
+    /// Publishes at a URL although an upload of another dataset to it is not finished. Default: an error.
+    pub takes_over: bool,
 }
 
 /// A dataset that was committed.

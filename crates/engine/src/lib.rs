@@ -127,4 +127,4 @@ pub use validate::{
 pub use verify::tasks::VerifyTasks;
 pub use verify::{Verification, VerifyOn, VerifyOptions, Watch, repeat_check, verify, verify_on};
 pub use work::RateBasis;
-pub use work_state::{CleanScope, Leftover, LeftoverKind, OutputPlace, PlanState, WorkState, clean};
+pub use work_state::{CleanMode, CleanScope, Leftover, LeftoverKind, OutputPlace, PlanState, WorkState, clean};

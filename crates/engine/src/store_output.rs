@@ -23,8 +23,8 @@ use manyframe_dataset::{DatasetError, DatasetReader};
 use manyframe_pipeline::Pipeline;
 use manyframe_storage::{Storage, is_below_bucket};
 use manyframe_transfer::{
-    Outbox, Pace, ReplacedUploads, SentFile, StagedShards, TransferError, Upload, UploadOptions, Uploaded, on_threads,
-    settle,
+    Outbox, Pace, ReplacedUploads, SentFile, StagedShards, TransferError, Upload, UploadOptions, Uploaded, abandon,
+    on_threads, settle,
 };
 
 use crate::committed::CommitOptions;
@@ -73,11 +73,9 @@ impl StoreOutput {
         }))
     }
 
-    /// Makes sure that the URL is free, or has a dataset of this name.
+    /// Makes sure that the URL is free, or has a dataset that one of this name may replace.
     pub(crate) fn ensure_replaceable(&self, name: &str, options: CommitOptions) -> Result<(), EngineError> {
-        if options.replaces_other_name {
-            return Ok(());
-        }
+        let name = (!options.replaces_other_name).then_some(name);
         Ok(manyframe_transfer::ensure_replaceable(&*self.dataset, name)?)
     }
 
@@ -88,7 +86,7 @@ impl StoreOutput {
             return Err(EngineError::LargeShard { path, num_bytes: large.num_bytes });
         }
         let files: Vec<SentFile> = report.shards.iter().map(|shard| self.sent_file(plan, report.id, shard)).collect();
-        let journal = plan.join("sending").join(format!("{:06}.jsonl", report.id));
+        let journal = journals(plan).join(format!("{:06}.jsonl", report.id));
         self.outbox.send(&plan.join("shards"), &files, &journal)?;
         let text = report.text_of_sent();
         at_store(self.work.write(&report_name(plan, report.id), &text))?;
@@ -210,12 +208,11 @@ impl StoreOutput {
     ) -> Result<Uploaded, EngineError> {
         let media_name = media.file_name().unwrap_or_default().to_string_lossy().into_owned();
         at_store(self.work.copy_in(media, &media_name))?;
-        let replaces_other_name = options.replaces_other_name;
         let options = UploadOptions {
             pace: Pace { concurrency: CONCURRENCY, ..Pace::default() },
             deletes: true,
-            replaces_other_name,
-            replaced: if replaces_other_name { ReplacedUploads::Any } else { ReplacedUploads::Own },
+            replaces_other_name: options.replaces_other_name,
+            replaced: if options.takes_over { ReplacedUploads::Any } else { ReplacedUploads::Own },
             ..UploadOptions::default()
         };
         let (dataset, notes) = (directory, parent_directory(media));
@@ -231,6 +228,14 @@ impl StoreOutput {
         for plan in plans {
             let sent = at_store(self.work.list(&plan_name(plan)))?;
             self.remove(&sent.into_iter().map(|file| file.path).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Has the store forget what was sent of unfinished shards of plans of this machine, before these are removed.
+    pub(crate) fn abandon(&self, plans: &[PathBuf]) -> Result<(), EngineError> {
+        for plan in plans {
+            abandon(&*self.work, &journals(plan))?;
         }
         Ok(())
     }
@@ -269,6 +274,11 @@ fn remove_shards(plan: &Path, report: &TaskReport) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// What was sent of the shards of tasks that are not done.
+pub(crate) fn journals(plan: &Path) -> PathBuf {
+    plan.join("sending")
 }
 
 fn plan_name(plan: &Path) -> String {

@@ -8,16 +8,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use manyframe_base::files::{is_written_to, list_leftovers_of_the_dead, num_bytes_of, parent_directory, remove_any};
+use manyframe_base::files::{
+    is_written_to, list_leftovers_of_the_dead, num_bytes_of, parent_directory, remove_any, work_directory,
+};
 use manyframe_base::{FileError, is_url};
-use manyframe_dataset::{BuildFacts, MANIFEST_FILE};
+use manyframe_dataset::{BuildFacts, DatasetError, MANIFEST_FILE};
 use manyframe_plan::{Plan, TaskHeader};
-use manyframe_storage::LocalDirectory;
+use manyframe_storage::{LocalDirectory, Stores};
+use manyframe_transfer::abandon;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::report::find_report;
+use crate::store_output::journals;
 use crate::work::{is_locked, try_lock};
 
 /// Where a build puts its dataset, and where it works.
@@ -83,6 +87,15 @@ pub enum LeftoverKind {
     InterruptedPlan,
 }
 
+/// Whether `clean` removes what it finds.
+#[derive(Debug, Clone, Copy)]
+pub enum CleanMode<'a> {
+    /// It lists it.
+    DryRun,
+    /// It removes it, and what was sent of unfinished shards to stores that these reach.
+    Remove(&'a Stores),
+}
+
 /// What `clean` removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CleanScope {
@@ -135,20 +148,23 @@ impl PlanState {
     }
 }
 
-/// Removes what killed and superseded builds of a dataset left, unless a build is going on; returns what it was. With `is_dry_run`,
-/// returns what it would be.
+/// Removes what killed and superseded builds of a dataset left, unless a build is going on; returns what it was, or would be.
 ///
 /// # Errors
 ///
 /// If something cannot be listed or removed.
-pub fn clean(output: &OutputPlace, scope: CleanScope, is_dry_run: bool) -> Result<Vec<Leftover>, EngineError> {
+pub fn clean(output: &OutputPlace, scope: CleanScope, mode: CleanMode<'_>) -> Result<Vec<Leftover>, EngineError> {
     let lock = output.work.join("lock");
     // Nothing may be begun while it is removed.
-    let locked = if is_dry_run || !output.work.is_dir() { None } else { try_lock(&lock)? };
+    let is_removed = matches!(mode, CleanMode::Remove(_)) && output.work.is_dir();
+    let locked = if is_removed { try_lock(&lock)? } else { None };
     let is_going_on = locked.is_none() && is_locked(&lock);
     let leftovers = list_leftovers(output, scope, is_going_on)?;
-    if !is_dry_run {
+    if let CleanMode::Remove(stores) = mode {
+        let sent = is_url(&output.dataset).then(|| stores.storage(&work_directory(&output.dataset)));
+        let sent = sent.transpose().map_err(DatasetError::from)?;
         for leftover in &leftovers {
+            sent.iter().try_for_each(|sent| abandon(&**sent, &journals(&leftover.path)))?;
             remove_any(&leftover.path)?;
         }
     }

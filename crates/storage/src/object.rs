@@ -70,6 +70,15 @@ pub struct ObjectStorage {
 }
 
 impl Client {
+    /// The key of an object by its URL, without its store: the name as it is; of a web server, what is encoded there as `%20` and
+    /// the like.
+    pub(crate) fn key(&self, path: &str) -> Result<Key, object_store::path::Error> {
+        match self.access {
+            Access::Full => Key::parse(path),
+            Access::Read => Key::from_url_path(path),
+        }
+    }
+
     /// What a store says of a failure, without credentials.
     fn failure(&self, error: &Error) -> io::Error {
         let kind = match error {
@@ -182,7 +191,9 @@ impl ObjectStorage {
 
     fn key(&self, path: &str) -> Result<Key, FileError> {
         check_path(&self.location, path)?;
-        Ok(path.split('/').fold(self.prefix.clone(), Key::join))
+        let whole = if self.prefix.is_root() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
+        let invalid = |error: object_store::path::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        Key::parse(whole).map_err(|error| FileError::read(self.location.join(path))(invalid(error)))
     }
 
     fn error(&self, action: FileAction, path: &str) -> impl FnOnce(Error) -> FileError {
@@ -222,7 +233,7 @@ impl ObjectStorage {
         if store != other_store {
             return Err(unsupported(format!("it is not in the store {store}")));
         }
-        Key::from_url_path(path).map_err(|error| unsupported(error.to_string()))
+        self.client.key(path).map_err(|error| unsupported(error.to_string()))
     }
 
     fn parts_store(&self, path: &str) -> Result<&dyn MultipartStore, FileError> {

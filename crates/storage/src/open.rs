@@ -13,17 +13,14 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
-use object_store::path::Path as Key;
 use object_store::{ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use manyframe_base::is_url;
-
-use crate::local::LocalDirectory;
-use crate::object::{Access, Client, ObjectStorage};
+use crate::object::{Access, Client};
 use crate::profile::with_profile;
 use crate::storage::Storage;
+use crate::stores::Stores;
 
 /// Longest time that a request may take: a part over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
@@ -94,17 +91,7 @@ impl fmt::Debug for StoreOptions {
 ///
 /// If the URL is none of these, holds credentials, or the settings of its store are wrong.
 pub fn open(location: &Path, options: &StoreOptions) -> Result<Arc<dyn Storage>, StorageError> {
-    if !is_url(location) {
-        return Ok(Arc::new(LocalDirectory::new(location)));
-    }
-    let text = location.to_string_lossy();
-    let url = parse(&text)?;
-    let plain = url.as_str().trim_end_matches('/').to_owned();
-    let settings =
-        |error: object_store::path::Error| StorageError::Settings { url: plain.clone(), detail: error.to_string() };
-    let prefix = Key::from_url_path(url.path()).map_err(settings)?;
-    let client = client_of(&url, options)?;
-    Ok(Arc::new(ObjectStorage::new(plain.into(), prefix, Arc::new(client))))
+    Stores::new(options.clone(), None).storage(location)
 }
 
 /// A client of the store that a URL names. Nothing is asked of the store yet.
@@ -250,6 +237,8 @@ fn http(url: &Url, runtime: Runtime) -> Result<Client, String> {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_base::is_url;
+
     use super::*;
 
     fn error(location: &str) -> String {

@@ -60,7 +60,7 @@ impl Stores {
             url: url.to_owned(),
             detail: error.to_string(),
         };
-        let prefix = Key::from_url_path(path).map_err(invalid)?;
+        let prefix = client.key(path).map_err(invalid)?;
         Ok(Arc::new(ObjectStorage::new(url.into(), prefix, client)))
     }
 
@@ -91,8 +91,8 @@ impl Stores {
     fn object(&self, url: &str) -> io::Result<(Arc<Client>, Option<Key>)> {
         let unusable = |error: StorageError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         let (client, path) = self.client(url).map_err(unusable)?;
-        let key = if client.access == Access::Read { Key::from_url_path(path) } else { Key::parse(path) };
-        Ok((client, key.ok()))
+        let key = client.key(path).ok();
+        Ok((client, key))
     }
 }
 
@@ -165,6 +165,14 @@ mod tests {
         for absent in ["memory:data/a", "memory:data/a/c.txt", "memory:data/a/./b.txt", "memory:data/a//b.txt"] {
             assert_eq!(stores.state(absent).unwrap(), None, "{absent}");
         }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_the_url_of_a_dataset_and_of_a_source() {
+        let stores = stores(None);
+        stores.storage(Path::new("memory:50%/a%20b ~")).unwrap().write("c%2F.txt", b"012").unwrap();
+        assert_eq!(stores.state("memory:50%/a%20b ~/c%2F.txt").unwrap().unwrap().num_bytes, 3);
+        assert_eq!(stores.state("memory:50%/a b ~/c%2F.txt").unwrap(), None);
     }
 
     #[test]

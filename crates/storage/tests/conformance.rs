@@ -209,6 +209,29 @@ fn a_digest_is_kept_beside_a_file_by_stores_that_can() {
     });
 }
 
+// But for backslashes, which Azure takes for slashes.
+#[test]
+fn names_are_taken_as_they_are() {
+    on_each(|storage| {
+        let names = ["50% of it/a%20b.jpg", "a b+c&d.jpg", "~[1] #2?*.jpg", "ä{^}\"`|<>.jpg"];
+        for name in names {
+            storage.write(name, name.as_bytes()).unwrap();
+            storage.copy_from(&storage.full_path(name), &format!("copies/{name}")).unwrap();
+        }
+        let mut sorted = names.map(str::to_owned).to_vec();
+        sorted.sort_unstable();
+        let listed = |directory| storage.list(directory).unwrap().into_iter().map(|file| file.path);
+        assert_eq!(listed("").filter(|path| !path.starts_with("copies/")).collect::<Vec<_>>(), sorted);
+        assert_eq!(listed("copies").map(|path| path["copies/".len()..].to_owned()).collect::<Vec<_>>(), sorted);
+        for name in names {
+            assert_eq!(storage.read(name).unwrap(), name.as_bytes());
+            assert_eq!(storage.state(&format!("copies/{name}")).unwrap().unwrap().num_bytes, name.len() as u64);
+        }
+        storage.remove(names[0]).unwrap();
+        assert_eq!(listed("50% of it").next(), None);
+    });
+}
+
 #[test]
 fn paths_that_leave_the_dataset_are_refused() {
     on_each(|storage| {

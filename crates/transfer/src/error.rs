@@ -46,7 +46,7 @@ pub enum TransferError {
     /// Another dataset is being uploaded to the same place.
     #[error(
         "another upload to {location:?} is not finished: dataset {name:?} with manifest {digest}; finish it, or replace it with \
-         `manyframe upload --take-over`, or with `manyframe build --replace` if a build was publishing it"
+         --take-over if it does not run any more"
     )]
     Busy {
         /// The destination.
@@ -77,7 +77,10 @@ pub enum TransferError {
         name: String,
     },
     /// The files of the dataset at the destination are called otherwise.
-    #[error("the files of the dataset at {location:?} are named otherwise; choose another URL, or the other --names")]
+    #[error(
+        "the files of the dataset at {location:?} are named otherwise: by their paths, or by their digests (`upload --names \
+         content`); choose another URL, or, for an upload, the other --names"
+    )]
     OtherNames {
         /// The destination.
         location: PathBuf,

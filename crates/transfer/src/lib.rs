@@ -26,7 +26,7 @@ pub use download::{Choice, Download, Downloaded, RankOf};
 pub use error::TransferError;
 pub use files::{SentFile, StagedShards};
 pub use gate::Pace;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, abandon};
 pub use survey::Survey;
 pub use threads::on_threads;
 pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable, settle};

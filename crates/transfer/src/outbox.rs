@@ -1,18 +1,37 @@
 //! Sends files while others are made, each compared when it is at the store. All that are sent at the same time share one gate.
 
+use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_base::NoProgress;
+use manyframe_base::{FileError, NoProgress};
 use manyframe_storage::Storage;
 
 use crate::error::TransferError;
 use crate::files::SentFile;
 use crate::gate::{Gate, Pace};
 use crate::journal::Journal;
-use crate::send::{Sending, copy};
+use crate::send::{Sending, abandon_stale, copy};
 use crate::survey::{Found, find};
+
+/// Has a storage forget what was sent of unfinished files, as the journals in a directory say. Nobody may go on with them.
+///
+/// # Errors
+///
+/// If a journal cannot be read. What the storage does not forget is logged.
+pub fn abandon(storage: &dyn Storage, journals: &Path) -> Result<(), TransferError> {
+    let entries = match fs::read_dir(journals) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        entries => entries.map_err(FileError::read(journals))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(FileError::read(journals))?.path();
+        abandon_stale(storage, &Journal::open(&path)?, &[]);
+    }
+    Ok(())
+}
 
 /// Sends files to a storage.
 pub struct Outbox {
@@ -41,10 +60,11 @@ impl Outbox {
                 to_send.push(file);
             }
         }
-        if to_send.is_empty() {
+        if to_send.is_empty() && !journal.exists() {
             return Ok(());
         }
         let journal = Journal::open(journal)?;
+        abandon_stale(&*self.storage, &journal, &to_send);
         let sending = Sending {
             directory,
             storage: &*self.storage,

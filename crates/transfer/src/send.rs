@@ -9,7 +9,7 @@
 //! each part that an earlier upload sent has the checksum of what is read now.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -77,6 +77,9 @@ struct Shared<'a> {
     lost: Mutex<Vec<&'a SentFile>>,
     num_parts: AtomicU64,
     num_kept: AtomicU64,
+    /// Of what was sent, for what is to be read. Allocators return late what another thread frees: a new buffer for each part would
+    /// let those that were sent add up to most of a dataset.
+    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 impl<'a> Shared<'a> {
@@ -84,6 +87,18 @@ impl<'a> Shared<'a> {
         self.is_over.store(true, Ordering::SeqCst);
         let mut first = lock(&self.error);
         *first = first.take().or(Some(error));
+    }
+
+    /// An empty buffer with room for so many bytes.
+    fn buffer(&self, num_bytes: u64) -> Vec<u8> {
+        let mut buffer = lock(&self.buffers).pop().unwrap_or_default();
+        buffer.clear();
+        buffer.reserve_exact(num_bytes as usize);
+        buffer
+    }
+
+    fn give_back(&self, buffer: Vec<u8>) {
+        lock(&self.buffers).push(buffer);
     }
 
     fn lose(&self, file: &'a SentFile) {
@@ -166,7 +181,9 @@ impl<'a> Sending<'a> {
             return Ok(());
         }
         let path = self.directory.join(&file.path);
-        let bytes = fs::read(&path).map_err(FileError::read(&path))?;
+        let mut bytes = shared.buffer(file.num_bytes);
+        let read = File::open(&path).and_then(|mut opened| opened.read_to_end(&mut bytes));
+        read.map_err(FileError::read(&path))?;
         ensure_digest(file, &path, Digest::of(&bytes))?;
         drop(jobs.send(Job::Whole { file, bytes, _permit: permit }));
         Ok(())
@@ -191,7 +208,7 @@ impl<'a> Sending<'a> {
                 return Ok(());
             }
             let mut permit = self.gate.enter();
-            let mut bytes = Vec::with_capacity(part_bytes as usize);
+            let mut bytes = shared.buffer(part_bytes);
             (&mut opened).take(part_bytes).read_to_end(&mut bytes).map_err(FileError::read(&path))?;
             hasher.update(&bytes);
             if index + 1 == num_parts {
@@ -202,6 +219,7 @@ impl<'a> Sending<'a> {
                 lock(&transfer.parts).insert(index, part.id.clone());
                 shared.num_kept.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, bytes.len() as u64);
+                shared.give_back(bytes);
                 continue;
             }
             permit.pace(bytes.len() as u64);
@@ -237,6 +255,7 @@ impl<'a> Sending<'a> {
         match job {
             Job::Whole { file, bytes, .. } => {
                 self.storage.write(&file.name, &bytes)?;
+                shared.give_back(bytes);
                 shared.num_parts.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
@@ -247,7 +266,7 @@ impl<'a> Sending<'a> {
                 self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
             }
-            Job::Part { transfer, index, sum, bytes, .. } => self.send_part(&transfer, (index, sum), &bytes, shared),
+            Job::Part { transfer, index, sum, bytes, .. } => self.send_part(&transfer, (index, sum), bytes, shared),
             Job::Finish { transfer } => {
                 let Some(parts) = self.storage.parts() else { return Ok(()) };
                 self.finish(parts, &transfer, shared)
@@ -259,11 +278,11 @@ impl<'a> Sending<'a> {
         &self,
         transfer: &Transfer<'a>,
         (index, sum): (usize, u64),
-        bytes: &Bytes,
+        bytes: Bytes,
         shared: &Shared<'a>,
     ) -> Result<(), TransferError> {
         let Some(parts) = self.storage.parts() else { return Ok(()) };
-        let id = match send_part(parts, transfer, index, bytes) {
+        let id = match send_part(parts, transfer, index, &bytes) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
                 shared.lose(transfer.file);
                 return Ok(());
@@ -274,6 +293,10 @@ impl<'a> Sending<'a> {
         lock(&transfer.parts).insert(index, id);
         shared.num_parts.fetch_add(1, Ordering::Relaxed);
         self.progress.advance(0, bytes.len() as u64);
+        // Nobody else has it any more; otherwise it is not worth a copy.
+        if bytes.is_unique() {
+            shared.give_back(bytes.into());
+        }
         if transfer.num_left.fetch_sub(1, Ordering::SeqCst) == 1 {
             return self.finish(parts, transfer, shared);
         }
@@ -305,6 +328,20 @@ impl<'a> Sending<'a> {
         ensure_arrived(self.storage, file, |path| Ok(self.storage.digest(path)?))?;
         self.progress.advance(1, 0);
         Ok(())
+    }
+}
+
+/// Has the store forget what was sent of other files than these, by a journal: of a dataset that was built again since.
+pub(crate) fn abandon_stale(storage: &dyn Storage, journal: &Journal, files: &[&SentFile]) {
+    let Some(parts) = storage.parts() else { return };
+    for (path, transfer) in journal.stale(files) {
+        match parts.abandon(&path, &transfer) {
+            // It was finished or forgotten before.
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+            // They cost storage and do no other harm.
+            Err(error) => tracing::warn!(%path, %error, "parts of an earlier upload are left at the store"),
+            Ok(()) => {}
+        }
     }
 }
 

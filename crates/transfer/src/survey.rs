@@ -83,6 +83,12 @@ impl RemoteManifest {
         is_any.then_some(if is_any_content { Names::Content } else { Names::Plain })
     }
 
+    /// Whether its files are named after their digests, as far as the first one says.
+    pub(crate) fn has_content_names(&self, storage: &dyn Storage) -> Result<bool, TransferError> {
+        let first = self.files.iter().find(|path| path.starts_with(OBJECTS_DIRECTORY));
+        first.map_or(Ok(false), |path| Ok(storage.num_bytes(path)?.is_some()))
+    }
+
     pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Self>, TransferError> {
         let Some(FileState { version, .. }) = storage.state(MANIFEST_FILE)? else { return Ok(None) };
         let text = storage.read(MANIFEST_FILE)?;

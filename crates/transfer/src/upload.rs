@@ -20,7 +20,7 @@ use crate::error::TransferError;
 use crate::files::{DatasetFiles, SentFile, StagedShards};
 use crate::gate::{Gate, Pace};
 use crate::journal::Journal;
-use crate::send::{Sending, Sent, copy};
+use crate::send::{Sending, Sent, abandon_stale, copy};
 use crate::survey::{RemoteManifest, Survey, Surveyed};
 use crate::threads::on_threads;
 
@@ -52,13 +52,20 @@ pub enum ReplacedUploads {
     Any,
 }
 
-/// Makes sure that a dataset of this name may go to a destination: it is free, or has one of the same name.
+/// Makes sure that a dataset whose files have plain names may go to a destination: it is free, or has such a dataset, of this name
+/// if one is given.
 ///
 /// # Errors
 ///
-/// [`TransferError::OtherName`] if one of another name is there, or the storage cannot be read.
-pub fn ensure_replaceable(storage: &dyn Storage, name: &str) -> Result<(), TransferError> {
-    ensure_same_name(storage, name, RemoteManifest::read(storage)?.as_ref())
+/// [`TransferError::OtherName`] if one of another name is there, [`TransferError::OtherNames`] if its files are named after their
+/// digests, or the storage cannot be read.
+pub fn ensure_replaceable(storage: &dyn Storage, name: Option<&str>) -> Result<(), TransferError> {
+    let there = RemoteManifest::read(storage)?;
+    name.map_or(Ok(()), |name| ensure_same_name(storage, name, there.as_ref()))?;
+    if there.map_or(Ok(false), |manifest| manifest.has_content_names(storage))? {
+        return Err(TransferError::OtherNames { location: storage.location().to_owned() });
+    }
+    Ok(())
 }
 
 fn ensure_same_name(storage: &dyn Storage, name: &str, there: Option<&RemoteManifest>) -> Result<(), TransferError> {
@@ -199,9 +206,6 @@ impl Upload<'_> {
     }
 
     fn send(&self, dataset: &DatasetFiles, surveyed: &Surveyed<'_>) -> Result<Sent, TransferError> {
-        if surveyed.to_send.is_empty() {
-            return Ok(Sent::default());
-        }
         if surveyed.breaks_manifest {
             // The manifest there would name files that are not its own.
             self.storage.remove(MANIFEST_FILE)?;
@@ -227,18 +231,12 @@ impl Upload<'_> {
     }
 
     fn send_files(&self, dataset: &DatasetFiles, files: &[&SentFile]) -> Result<Sent, TransferError> {
-        if files.is_empty() {
+        let journal = self.note("jsonl");
+        if files.is_empty() && !journal.exists() {
             return Ok(Sent::default());
         }
-        let journal = Journal::open(&self.note("jsonl"))?;
-        if let Some(parts) = self.storage.parts() {
-            for (path, transfer) in journal.stale(files) {
-                // What a store keeps of it costs storage and does no other harm.
-                if let Err(error) = parts.abandon(&path, &transfer) {
-                    tracing::debug!(%path, %error, "parts of an earlier upload are left at the store");
-                }
-            }
-        }
+        let journal = Journal::open(&journal)?;
+        abandon_stale(self.storage, &journal, files);
         let gate = Gate::new(self.options.pace);
         let sending = Sending {
             directory: &dataset.directory,

@@ -24,6 +24,8 @@ pub struct JobOptions {
     pub most_jobs: Option<NonZeroU32>,
     /// Values of variables of the pipeline file on the machines that run jobs, where they differ.
     pub variables: BTreeMap<String, String>,
+    /// Address of an object store that is not its provider's, as `--endpoint` takes it.
+    pub endpoint: Option<String>,
 }
 
 impl JobOptions {
@@ -47,6 +49,7 @@ impl JobOptions {
         for (name, value) in &self.variables {
             arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
         }
+        arguments.extend(self.endpoint.iter().flat_map(|endpoint| ["--endpoint".to_owned(), endpoint.clone()]));
         arguments
     }
 }
@@ -64,6 +67,7 @@ mod tests {
             tasks_per_job: NonZeroU32::new(tasks_per_job),
             most_jobs: None,
             variables: BTreeMap::new(),
+            endpoint: None,
         };
         let jobs = |tasks_per_job, most_jobs| -> Vec<String> {
             let tasks = [0, 1, 2, 5, 6, 9, 10];

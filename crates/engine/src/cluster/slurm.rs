@@ -248,6 +248,7 @@ mod tests {
             tasks_per_job: NonZeroU32::new(3),
             most_jobs: NonZeroU32::new(4),
             variables: BTreeMap::from([("data".to_owned(), "/a disk/it's".to_owned())]),
+            endpoint: Some("http://store:9000".to_owned()),
         };
         let engine = SlurmEngine { jobs, sbatch: vec!["--partition=cpu".to_owned()] };
         let script = engine.script(&Tasks(directory.to_owned()), &[0, 1, 2, 5, 6, 8, 9]).unwrap();
@@ -269,7 +270,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (code, stdout) = run_job(directory.path(), "echo", "0");
         let path = directory.path().display();
-        let expected = format!("task {path} --quiet --threads 2 --set data=/a disk/it's 5-6,8\n");
+        let expected =
+            format!("task {path} --quiet --threads 2 --set data=/a disk/it's --endpoint http://store:9000 5-6,8\n");
         assert_eq!((code, stdout), (Some(0), expected));
         assert!(directory.path().join("slurm").is_dir(), "for the logs");
     }
