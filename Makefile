@@ -27,9 +27,9 @@ setup:
 	@tests/setup/system.sh
 
 demo: setup
-	$(CARGO) build --release --locked
+	$(CARGO) build --profile demo --locked
 	python3 pipelines/demo/fetch.py .env/demo
-	tests/setup/demo.sh $(TARGET)/release/manyframe
+	tests/setup/demo.sh $(TARGET)/demo/manyframe
 
 test: setup
 	tests/setup/python.sh .env/python

@@ -438,9 +438,16 @@ fn a_rejected_record_does_not_divide_a_conversation_about_one_image() {
     let folder = home.path().join("folder");
     photos(&folder, &["1.jpg"]);
     write(&folder, "1.txt", "A cat.");
-    let file = write_source(home.path(), &folder.display().to_string());
-    let error = String::from_utf8(run(&["check", &file], 2).stderr).unwrap();
-    assert!(error.contains("merge has no effect"), "{error}");
+    let members = ["1.jpg", "1.txt"].map(|name| (name.to_owned(), fs::read(folder.join(name)).unwrap()));
+    write(home.path(), "folder.tar", crate::support::tar_of(&members));
+    for annotations in ["folder", "folder.tar"] {
+        let file = write_source(home.path(), &path(annotations));
+        let (check, build) = (["check", &file], ["build", &file, "--output", &out, "--quiet", "--replace"]);
+        for command in [&check[..], &build] {
+            let error = String::from_utf8(run(command, 2).stderr).unwrap();
+            assert!(error.contains("merge has no effect"), "{error}");
+        }
+    }
 }
 
 /// A pipeline file with a source that is merged.

@@ -350,6 +350,17 @@ fn the_data_card_and_files_beside_the_shards_are_compared() {
     let stray = "problem: webdataset/image/notes.txt is beside the shards, and no file of this dataset";
     assert_eq!(problems(&built.dataset), [stray]);
     fs::remove_file(built.dataset.join("webdataset/image/notes.txt")).unwrap();
+    // What lies elsewhere is said; where a search for tars finds it, it is a fault.
+    fs::write(built.dataset.join("notes.txt"), "mine").unwrap();
+    fs::create_dir(built.dataset.join("old")).unwrap();
+    fs::write(built.dataset.join("old/a.parquet"), "PAR1").unwrap();
+    let text = stdout(&["verify", &built.dataset.display().to_string(), "--quiet", "--no-sources", "--partial"]);
+    let said: Vec<&str> = text.lines().filter(|line| line.starts_with("no file of the dataset: ")).collect();
+    assert_eq!(said, ["no file of the dataset: notes.txt", "no file of the dataset: old/a.parquet"], "{text}");
+    fs::write(built.dataset.join("old/image-000007.tar"), "").unwrap();
+    let stray = "problem: old/image-000007.tar is not in the manifest, and readers that search for tars take it";
+    assert_eq!(problems(&built.dataset), [stray]);
+    fs::remove_dir_all(built.dataset.join("old")).unwrap();
     // A split for Energon that its owner added.
     fs::write(built.dataset.join("webdataset/.nv-meta/split-mine.yaml"), "split_parts: {}\n").unwrap();
     assert_eq!(problems(&built.dataset), [""; 0]);

@@ -52,6 +52,9 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
     Ok(code)
 }
 
+/// How many files that are none of the dataset's are named.
+const MOST_UNNAMED: usize = 10;
+
 /// What was found, and the verdict.
 fn render(found: &Verification, is_ok: bool) -> String {
     let mut text = String::new();
@@ -60,6 +63,12 @@ fn render(found: &Verification, is_ok: bool) -> String {
     }
     for obstacle in &found.unchecked {
         text.push_str(&format!("not checked: {obstacle}\n"));
+    }
+    for path in found.unnamed.iter().take(MOST_UNNAMED) {
+        text.push_str(&format!("no file of the dataset: {path}\n"));
+    }
+    if let Some(num_more @ 1..) = found.unnamed.len().checked_sub(MOST_UNNAMED) {
+        text.push_str(&format!("(and {num_more} more; --json names all)\n"));
     }
     if !found.unchecked.is_empty() {
         text.push_str(

@@ -20,6 +20,16 @@ pub enum Role {
     Assistant,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        })
+    }
+}
+
 /// How a medium is shown to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -159,18 +169,24 @@ pub enum RecordError {
     /// There is no turn at all.
     #[error("the conversation is empty")]
     NoTurns,
-    /// Turns do not alternate, or end with the user.
-    #[error("turn {turn} is the {found:?} turn where the {expected:?} turn belongs")]
+    /// Turns do not alternate.
+    #[error("turn {turn}, counted from 0, is the {found}'s, expected the {expected}'s")]
     TurnOrder {
-        /// Position of the turn, from 0; one past the last if a turn is missing.
+        /// Position of the turn, from 0.
         turn: usize,
-        /// The role found (the last one, if a turn is missing).
+        /// The role found.
         found: Role,
         /// The role expected there.
         expected: Role,
     },
+    /// The conversation does not end with an answer.
+    #[error("the last turn is the {last}'s, expected an answer of the assistant after it")]
+    Unanswered {
+        /// Whose the last turn is.
+        last: Role,
+    },
     /// An answer, or a user turn without visuals, has no text.
-    #[error("turn {turn} ({role:?}) is empty")]
+    #[error("turn {turn}, counted from 0, of the {role}, is empty")]
     EmptyTurn {
         /// Position of the turn, from 0.
         turn: usize,
@@ -178,7 +194,7 @@ pub enum RecordError {
         role: Role,
     },
     /// A visual is in a turn that is not the user's.
-    #[error("turn {turn} ({role:?}) contains an image or video")]
+    #[error("turn {turn}, counted from 0, of the {role}, contains an image or video")]
     VisualOutsideUserTurn {
         /// Position of the turn, from 0.
         turn: usize,
@@ -272,7 +288,7 @@ fn check_turns(turns: &[Turn]) -> Result<(), RecordError> {
     }
     match last.role {
         Role::Assistant => Ok(()),
-        found => Err(RecordError::TurnOrder { turn: turns.len(), found, expected: Role::Assistant }),
+        last => Err(RecordError::Unanswered { last }),
     }
 }
 
@@ -403,15 +419,15 @@ mod tests {
         let ask = || turn(Role::User, vec![image(0), text("what?")]);
         let answer = || turn(Role::Assistant, vec![text("a cat")]);
         assert!(record(vec![ask(), answer()], 1).is_ok());
-        assert_eq!(
-            record(vec![ask()], 1),
-            Err(RecordError::TurnOrder { turn: 1, found: Role::User, expected: Role::Assistant })
-        );
+        assert_eq!(record(vec![ask()], 1), Err(RecordError::Unanswered { last: Role::User }));
         assert_eq!(
             record(vec![answer()], 0),
             Err(RecordError::TurnOrder { turn: 0, found: Role::Assistant, expected: Role::User })
         );
         assert_eq!(record(vec![], 0), Err(RecordError::NoTurns));
+        let message = |turns| record(turns, 1).unwrap_err().to_string();
+        assert_eq!(message(vec![ask(), ask()]), "turn 1, counted from 0, is the user's, expected the assistant's");
+        assert_eq!(message(vec![ask()]), "the last turn is the user's, expected an answer of the assistant after it");
     }
 
     #[test]

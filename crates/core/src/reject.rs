@@ -37,7 +37,7 @@ impl From<RecordError> for Rejection {
     fn from(error: RecordError) -> Self {
         let code = match error {
             RecordError::NoTurns => RejectCode::EmptyConversation,
-            RecordError::TurnOrder { .. } => RejectCode::TurnOrder,
+            RecordError::TurnOrder { .. } | RecordError::Unanswered { .. } => RejectCode::TurnOrder,
             RecordError::EmptyTurn { .. } => RejectCode::EmptyTurn,
             RecordError::VisualOutsideUserTurn { .. } => RejectCode::PlaceholderOutsideUserTurn,
             RecordError::VisualsAndMedia { .. } => RejectCode::PlaceholderMismatch,
@@ -139,7 +139,7 @@ reject_codes! {
         cure: "write paths relative to `media`; name directories that links lead to in `links`",
     /// No media root has the file.
     MediaMissing = "media_missing",
-        cure: "point `media` at the directory that the paths start in, unpack the rest of the archive, or download the file; the next build finds it",
+        cure: "point `media` at the directory that the paths start in, unpack the rest of the archive, or download the file, or an archive that is cut off, again; the next build finds it",
     /// The file is there and may not be read.
     MediaUnreadable = "media_unreadable",
         cure: "give the build permission to read the file, and room in the directory for temporary files",

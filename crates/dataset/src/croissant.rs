@@ -10,7 +10,7 @@ use crate::licenses::licenses_of;
 use crate::manifest::{Manifest, NotesByShard, ShardEntry};
 
 /// The file's name.
-pub(crate) const CROISSANT_FILE: &str = "croissant.json";
+pub const CROISSANT_FILE: &str = "croissant.json";
 
 /// JSON whose keys stay in order.
 enum Json {

@@ -70,6 +70,7 @@ mod table_file;
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use by_digest::{Names, OBJECTS_DIRECTORY, StatedFile, named_files};
 pub use card::{CARD_FILE, FilesBeside};
+pub use croissant::CROISSANT_FILE;
 pub use difference::{
     Aspect, DatasetDifference, DatasetIdentity, RecordExample, RecordGroup, ShardDifference, SourceCounts,
     SourceDifference,

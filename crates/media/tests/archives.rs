@@ -523,15 +523,42 @@ fn members_after_blocks_of_zeros_are_found_as_in_archives_that_were_joined() {
 }
 
 #[test]
-fn complete_members_of_a_truncated_tar_are_found() {
-    let whole = tar_bytes(&[("a.bin", &[1; 1000]), ("b.bin", &[2; 5000]), ("c.bin", b"3")]);
+fn complete_members_of_a_truncated_tar_are_found_and_whoever_misses_others_learns_why() {
+    let whole = tar_bytes(&[("a.bin", &[1; 1000]), ("d/b.bin", &[2; 5000]), ("c.bin", b"3")]);
+    // Inside of a member, after it, and inside of the header after it.
+    for (num_bytes, damage) in [(4000, "inside of a member"), (7168, "no end"), (7400, "inside of a member")] {
+        let root = root("a.tar", &whole[..num_bytes]);
+        let listings = root.path.with_file_name("listings");
+        // The second time from the cached listing.
+        for _ in 0..2 {
+            let store = MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
+            assert_eq!(read(&store, "a.bin").unwrap(), [1; 1000]);
+            let Rejection { code, detail } = reject(store.locate("", "c.bin"));
+            assert_eq!(code, RejectCode::MediaMissing);
+            assert!(detail.contains(damage) && detail.contains(r#"what follows "d/b.bin""#), "{num_bytes}: {detail}");
+            // The name of a file elsewhere is no proof: another one of that name may have been lost.
+            assert_eq!(store.locate("", "x/a.bin").is_ok(), damage == "no end");
+        }
+    }
     let root = root("a.tar", &whole[..4000]);
-    let store = store(&root.path);
-    assert_eq!(read(&store, "a.bin").unwrap(), [1; 1000]);
-    let Rejection { code, detail } = reject(read(&store, "b.bin"));
+    let Rejection { code, detail } = reject(read(&store(&root.path), "d/b.bin"));
     assert_eq!(code, RejectCode::MediaCorrupt);
     assert!(detail.contains("cut short"), "{detail}");
-    assert_eq!(self::code(store.locate("", "c.bin")), RejectCode::MediaMissing);
+}
+
+#[test]
+fn a_directory_of_frames_in_which_a_tar_is_damaged_is_no_video() {
+    let frames = ["v/1.jpg", "v/2.jpg", "w/1.jpg", "w/2.jpg", "w/3.jpg"].map(|name| (name, &b"jpeg"[..]));
+    let mut bytes = tar_bytes(&frames);
+    // The header of w/2.jpg, which is the fourth; each has a block of content.
+    bytes[3 * 1024] ^= 1;
+    let root = root("a.tar", &bytes);
+    let store = store(&root.path);
+    let Located::Directory { frames, .. } = store.locate("", "v").unwrap() else { panic!("no directory") };
+    assert_eq!(frames.len(), 2);
+    let Rejection { code, detail } = reject(store.locate("", "w"));
+    assert_eq!(code, RejectCode::MediaCorrupt);
+    assert!(detail.contains("a header is damaged"), "{detail}");
 }
 
 #[test]

@@ -108,6 +108,58 @@ fn an_extension_of_a_gif_that_is_unknown_is_skipped() {
 }
 
 #[test]
+fn bytes_between_the_blocks_of_a_gif_are_passed_over() {
+    let plain = fixture("still.gif");
+    let expected = decode(&plain);
+    let table = if plain[10] & 0x80 == 0 { 0 } else { 3 << ((plain[10] & 7) + 1) };
+    let extension = b"!\xfe\x03abc\0";
+    for stray in [&b"\0"[..], b"\0\0\0", b"\xff", b"\x05\x01\x02", &[0; 64]] {
+        for blocks in [stray.to_vec(), [stray, extension].concat(), [extension, stray].concat()] {
+            let mut odd = plain.clone();
+            odd.splice(13 + table..13 + table, blocks);
+            assert!(decode(&odd) == expected, "{stray:?}");
+        }
+    }
+    // A hole in the file is no stray byte.
+    let mut hole = plain.clone();
+    hole.splice(13 + table..13 + table, [0; 512]);
+    assert_eq!(code(decode_rgb(&hole, &MediaLimits::default())), RejectCode::MediaCorrupt);
+}
+
+/// A bitmap of runs: eight colours, 24 × 16 pixels.
+fn bitmap_of_runs(header_bytes: u32, is_of_4_bits: bool, runs: &[u8]) -> Vec<u8> {
+    let (bits, compression) = if is_of_4_bits { (4, 2) } else { (8, 1) };
+    let mut bytes = b"BM\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend((14 + header_bytes + 8 * 4).to_le_bytes());
+    bytes.extend([header_bytes, 24, 16, 1 | bits << 16, compression, 0, 0, 0, 8, 0].map(u32::to_le_bytes).concat());
+    bytes.resize(14 + header_bytes as usize, 0);
+    bytes.extend((0..8).flat_map(|color| [color * 30, 255 - color * 30, color, 0]));
+    [&bytes, runs].concat()
+}
+
+#[test]
+fn a_bitmap_of_runs_without_the_mark_of_its_end_has_all_of_its_pixels() {
+    for is_of_4_bits in [false, true] {
+        // In each row a run, a literal of an odd number of bytes, and a run to its end.
+        let literal: &[u8] = if is_of_4_bits { &[0, 5, 0x12, 0x34, 0x50, 0] } else { &[0, 5, 1, 2, 3, 4, 5, 0] };
+        let row = |value: u8| [&[10, value], literal, &[9, 3]].concat();
+        let rows: Vec<Vec<u8>> = (0..16).map(|y| row(if is_of_4_bits { 0x11 * (y % 8) } else { y % 8 })).collect();
+        let runs = rows.join(&[0, 0][..]);
+        for header_bytes in [40, 64, 108, 124] {
+            let bitmap = |runs: &[u8]| bitmap_of_runs(header_bytes, is_of_4_bits, runs);
+            let expected = decode(&bitmap(&[&runs[..], &[0, 1]].concat()));
+            assert!(decode(&bitmap(&runs)) == expected);
+            assert!(decode(&bitmap(&[&runs[..], &[0]].concat())) == expected);
+            // Of a file that is cut off, what is missing is not made up.
+            assert_eq!(
+                code(decode_rgb(&bitmap(&runs[..runs.len() - 2]), &MediaLimits::default())),
+                RejectCode::MediaCorrupt
+            );
+        }
+    }
+}
+
+#[test]
 fn a_webp_that_libwebp_does_not_show_is_not_passed_on() {
     let image = fixture("lossy.webp")[12..].to_vec();
     let mut hidden = image.clone();

@@ -1,6 +1,6 @@
 //! Checks pipeline files with what they name: files, patterns, archives, datasets, the tokenizer and other pipeline files.
 //!
-//! It reads no annotation and no medium, and makes nothing.
+//! It reads no record and no medium, and makes nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use manyframe_base::{FileAccess, is_url, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
-use manyframe_media::MediaRoot;
+use manyframe_media::{MediaRoot, is_tar};
 use manyframe_sources::{Merge, SourceKind};
 use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
@@ -29,6 +29,9 @@ use crate::stages::{Outputs, is_pipeline_file, is_same_file, overrides_for, refe
 const TOKENIZER: &str = "the path of a SentencePiece .model or a tokenizer.json, or a directory with either";
 /// What a chat template is.
 const TEMPLATE: &str = "a template in Jinja, a JSON file with a chat_template, or a directory with either, that writes what is shown and said";
+/// What a directory or tar with a record for each image is.
+const NOTHING_TO_MERGE: &str =
+    "of images with texts beside them, where merge has no effect: each record has its own image";
 /// The file by which a directory is a dataset.
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -300,18 +303,22 @@ impl FileCheck<'_> {
         let index = keys.get(1).and_then(|index| index.parse::<usize>().ok());
         let table = index.and_then(|index| self.sources.get(index));
         let may_be_directory = table.is_some_and(|table| table.kind == Kind::Upstream(SourceKind::Auto));
+        let is_merged = table.is_some_and(|table| table.options.merge != Merge::Nothing);
         self.check_all(text, "a file with annotations (JSON, JSON lines, CSV, TSV, Parquet or tar)", &|path| {
             if may_be_directory && path.is_dir() {
-                if table.is_some_and(|table| table.options.merge != Merge::Nothing) {
-                    let found = "a directory of images with texts beside them, where merge has no effect: each record has its own image";
-                    return Err(found.to_owned());
+                if is_merged {
+                    return Err(format!("a directory {NOTHING_TO_MERGE}"));
                 }
                 return std::fs::read_dir(path).map(drop).map_err(|error| absence(&error));
             }
             if !is_url(path) {
                 expect_file(path)?;
             }
-            self.access.open(path).map(drop).map_err(|error| absence(&error))
+            let file = self.access.open(path).map_err(|error| absence(&error))?;
+            if is_merged && is_tar(&file).is_ok_and(|is_tar| is_tar) {
+                return Err(format!("a tar {NOTHING_TO_MERGE}"));
+            }
+            Ok(())
         })
     }
 

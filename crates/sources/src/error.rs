@@ -68,6 +68,14 @@ pub enum SourceError {
         /// What to do about it.
         advice: String,
     },
+    /// Records are to be merged that have nothing in common.
+    #[error(
+        "{path:?} is a directory or tar of images with texts beside them, where merge has no effect: each record has its own image"
+    )]
+    NothingToMerge {
+        /// The directory or tar.
+        path: PathBuf,
+    },
     /// A table beside the annotations cannot be used.
     #[error("cannot use the table {path:?}: {detail}")]
     Side {

@@ -128,19 +128,13 @@ pub(crate) fn medium(kind: MediaKind, location: MediaLocation) -> MediaRef {
 /// One item: a path, an object with a path, or bytes in the annotation file itself (represented by `true`).
 pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>) -> Result<MediaLocation, Rejection> {
     match (item, cell) {
-        (Value::Text(text), _) if is_base64(text) => {
-            let detail = format!(
-                "{name:?} is an image in base64, which is not read: write it to a file, or to Parquet as bytes"
-            );
-            Err(Rejection::new(RejectCode::UnsupportedMedia, detail))
-        }
-        (Value::Text(path), _) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),
+        (Value::Text(text), _) if !text.is_empty() => named_location(name, text),
         (Value::Bool(true), Some(cell)) => Ok(MediaLocation::Blob(cell)),
         (Value::Object(object), cell) => match (object.get("bytes"), cell) {
             (Some(Value::Bool(true)), Some(cell)) => Ok(MediaLocation::Blob(cell)),
             (Some(bytes), _) => Err(wrong_type(name, bytes, "a path, or bytes in a Parquet file or tar")),
             (None, _) => match object.get_any(&["path", "url", "image", "video", "file"]) {
-                Some((_, Value::Text(path))) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),
+                Some((_, Value::Text(text))) if !text.is_empty() => named_location(name, text),
                 _ => Err(unexpected_schema(format!("an entry of {name:?} has neither bytes nor a path"))),
             },
         },
@@ -148,6 +142,18 @@ pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>)
         (Value::Text(_), _) => Err(unexpected_schema(format!("an entry of {name:?} is empty, expected a path"))),
         (other, _) => Err(wrong_type(name, other, "a path, a list of paths, or objects with a path")),
     }
+}
+
+/// What a text names: a path, or the URL of a file, which is an absolute path.
+fn named_location(name: &str, text: &str) -> Result<MediaLocation, Rejection> {
+    if is_base64(text) {
+        let detail =
+            format!("{name:?} is an image in base64, which is not read: write it to a file, or to Parquet as bytes");
+        return Err(Rejection::new(RejectCode::UnsupportedMedia, detail));
+    }
+    let of_file = text.strip_prefix("file://localhost").or_else(|| text.strip_prefix("file://"));
+    let path = of_file.filter(|path| path.starts_with('/')).unwrap_or(text);
+    Ok(MediaLocation::Path(path.to_owned()))
 }
 
 /// Whether a text is the bytes of a file, and not its path.

@@ -161,7 +161,7 @@ fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<
             Ok(())
         }
         SwappedRoles::Fix | SwappedRoles::Reject => {
-            let detail = format!("turn {outside} is not the user's, but contains a placeholder");
+            let detail = format!("turn {outside}, counted from 0, is not the user's, but contains a placeholder");
             Err(Rejection::new(RejectCode::PlaceholderOutsideUserTurn, detail))
         }
     }

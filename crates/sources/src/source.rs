@@ -111,7 +111,8 @@ pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source
         let list = Arc::from(spec.options.list.as_str());
         let needles = spec.options.needles.clone();
         let annotation = annotation.clone();
-        let file = AnnotatedFile { access, list, needles, annotation, path, subset, opened: OnceCell::new() };
+        let merges = spec.options.merge != Merge::Nothing;
+        let file = AnnotatedFile { access, list, merges, needles, annotation, path, subset, opened: OnceCell::new() };
         let file_name = Arc::clone(&file.annotation.name);
         if files.insert(Arc::clone(&file_name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: file_name });
@@ -142,6 +143,8 @@ struct AnnotatedFile {
     access: FileAccess,
     /// The list of a JSON file that has the records; empty for the only one.
     list: Arc<str>,
+    /// Whether records that show the same media become one.
+    merges: bool,
     /// What is made of its records, which are needles.
     needles: Option<NeedleOptions>,
     annotation: AnnotationFile,
@@ -247,6 +250,9 @@ impl AnnotatedFile {
     fn open(&self) -> Result<Box<dyn Container>, SourceError> {
         let list = Some(&*self.list).filter(|list| !list.is_empty());
         let opened = open_container(&self.access, &self.annotation.path, list).map_err(|error| self.error(error))?;
+        if self.merges && opened.has_own_media() {
+            return Err(SourceError::NothingToMerge { path: self.annotation.path.clone() });
+        }
         let Some(options) = &self.needles else { return Ok(opened) };
         let set = NeedleSet::read(opened, options).map_err(|error| self.error(error))?;
         Ok(Box::new(set.map_err(|detail| SourceError::Needles { path: self.annotation.path.clone(), detail })?))

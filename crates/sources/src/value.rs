@@ -34,7 +34,9 @@ impl Value<'_> {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool(_) => "a boolean",
+            // Tables have it for bytes, whose text nobody knows.
+            Self::Bool(true) => "true (in a table: bytes that are not marked as text)",
+            Self::Bool(false) => "false",
             Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",

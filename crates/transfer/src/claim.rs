@@ -11,7 +11,7 @@ use crate::error::TransferError;
 use crate::files::DatasetFiles;
 
 /// The file of the claim.
-pub(crate) const CLAIM_FILE: &str = "upload.json";
+pub const CLAIM_FILE: &str = "upload.json";
 
 /// What a claim says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

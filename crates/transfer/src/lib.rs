@@ -22,6 +22,7 @@ mod survey;
 mod threads;
 mod upload;
 
+pub use claim::CLAIM_FILE;
 pub use download::{Choice, Download, Downloaded, RankOf};
 pub use error::TransferError;
 pub use files::{SentFile, StagedShards};

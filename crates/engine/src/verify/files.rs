@@ -12,9 +12,11 @@ use manyframe_base::StagedDirectory;
 use manyframe_base::files::{json_text, work_directory};
 use manyframe_core::{Digest, Sample};
 use manyframe_dataset::{
-    CARD_FILE, DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry,
+    BUILD_FACTS_FILE, CARD_FILE, CROISSANT_FILE, DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest,
+    NotesByShard, ShardEntry,
 };
 use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter, WrittenShard};
+use manyframe_transfer::CLAIM_FILE;
 
 use crate::error::EngineError;
 use crate::local_place::local_place;
@@ -107,7 +109,7 @@ impl Bytes {
         let known: BTreeSet<String> = shards.chain(beside.files.iter().map(|(path, _)| path.clone())).collect();
         for format in ShardFormat::ALL {
             let listed = match dataset.storage().list(format.as_str()) {
-                // `check_unnamed_shards` says so.
+                // `check_unnamed` says so.
                 Err(error) if error.source.kind() == io::ErrorKind::Unsupported => return Ok(()),
                 listed => listed?,
             };
@@ -152,27 +154,60 @@ impl ShardAgain {
     }
 }
 
-/// Readers take every shard in a directory: one that the manifest does not name is a problem. Returns why that cannot be
-/// checked, where there is no listing.
-pub(super) fn check_unnamed_shards(
+/// Files of a dataset that are named after what they hold, or are none of the manifest's: these names, and what begins with them.
+const WRITTEN_LATER: [&str; 2] = ["validation", "needle-scores"];
+
+/// Names files that the manifest does not name. Readers take every shard in a directory, and many look for tars in directories below, so
+/// that such a file is a problem. Others are returned; those with a leading dot are their owner's.
+///
+/// # Errors
+/// If files cannot be listed. Where there is no listing, `Err` of the inner result says so.
+pub(super) fn check_unnamed(
     dataset: &DatasetReader,
     findings: &mut Findings,
-) -> Result<Option<String>, EngineError> {
-    let named: Vec<String> = dataset.manifest().shards.iter().map(|shard| shard.path.to_string()).collect();
-    for format in ShardFormat::ALL {
-        let listed = match dataset.storage().list(format.as_str()) {
-            Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
-                return Ok(Some(format!("files that the manifest does not name: {}", error.source)));
+) -> Result<Result<Vec<String>, String>, EngineError> {
+    let manifest = dataset.manifest();
+    let shards: BTreeSet<String> = manifest.shards.iter().map(|shard| shard.path.to_string()).collect();
+    let tables = [
+        Some(&manifest.ledger.path),
+        manifest.pack.as_ref().map(|pack| &pack.path),
+        manifest.needles.as_ref().map(|needles| &needles.path),
+    ];
+    let known: BTreeSet<&str> = tables
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .chain([MANIFEST_FILE, CARD_FILE, CROISSANT_FILE, BUILD_FACTS_FILE, CLAIM_FILE])
+        .collect();
+    let listed = match dataset.storage().list("") {
+        Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
+            return Ok(Err(format!("files that the manifest does not name: {}", error.source)));
+        }
+        listed => listed?,
+    };
+    let mut unnamed = Vec::new();
+    for path in listed.into_iter().map(|file| file.path) {
+        let is_hidden = path.split('/').any(|name| name.starts_with('.'));
+        let is_own = shards.contains(&path) || known.contains(&*path);
+        if is_own || WRITTEN_LATER.iter().any(|name| path.starts_with(name)) {
+            continue;
+        }
+        let format_of = |directory: &str| ShardFormat::ALL.into_iter().find(|format| format.as_str() == directory);
+        let directory = path.split_once('/').and_then(|(directory, _)| format_of(directory));
+        match directory {
+            Some(format) if is_shard(&path, format) => {
+                findings.problem(format!("{path} is not in the manifest, and readers of its directory take it"));
             }
-            listed => listed?,
-        };
-        for file in listed {
-            if is_shard(&file.path, format) && !named.contains(&file.path) {
-                findings.problem(format!("{} is not in the manifest, and readers of its directory take it", file.path));
+            // `compare_beside` names what is beside shards.
+            Some(_) => {}
+            None if is_hidden => {}
+            None if ShardFormat::ALL.into_iter().any(|format| format.is_tar() && is_shard(&path, format)) => {
+                findings.problem(format!("{path} is not in the manifest, and readers that search for tars take it"));
             }
+            None => unnamed.push(path),
         }
     }
-    Ok(None)
+    Ok(Ok(unnamed))
 }
 
 fn is_shard(path: &str, format: ShardFormat) -> bool {

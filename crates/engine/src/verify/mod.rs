@@ -43,7 +43,7 @@ use serde::Serialize;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use account::Account;
-use files::{Bytes, check_unnamed_shards};
+use files::{Bytes, check_unnamed};
 use findings::Findings;
 use guard::CheckGuard;
 use needles::check_needles;
@@ -63,6 +63,8 @@ pub struct Verification {
     pub problems: Vec<String>,
     /// What could not be checked, and why, such as a missing tokenizer. The dataset is verified only if this is empty, too.
     pub unchecked: Vec<String>,
+    /// Files in the dataset's directory that are none of its own. No reader of shards takes them, so that they are no problem.
+    pub unnamed: Vec<String>,
     /// Files of shards read.
     pub num_shards: u64,
     /// Samples read; one that several formats hold counts once.
@@ -249,7 +251,10 @@ impl Verifier<'_> {
         let needles = check_needles(self.dataset, self.replanned, &mut self.findings)?;
         let sources = self.sources()?;
         self.check_manifest(file, sources, (pack, needles));
-        self.found.unchecked.extend(check_unnamed_shards(self.dataset, &mut self.findings)?);
+        match check_unnamed(self.dataset, &mut self.findings)? {
+            Ok(unnamed) => self.found.unnamed = unnamed,
+            Err(obstacle) => self.found.unchecked.push(obstacle),
+        }
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use image::{ImageError, ImageFormat, ImageResult};
 /// What precedes the second header: `BM`, sizes, and the position of the pixels.
 const FILE_HEADER_BYTES: usize = 14;
 
-/// Sizes of the second header: of Windows, and of OS/2 2, which starts with the same fields.
+/// Sizes of the second header: of Windows, and of OS/2 2 and later ones of Windows, which start with the same fields.
 const WINDOWS: usize = 40;
-const OS_2: usize = 64;
+const LONGER: [usize; 5] = [52, 56, 64, 108, 124];
 
 /// Compressions of runs, of 8 and of 4 bits.
 const RLE_8: u32 = 1;
@@ -31,8 +31,11 @@ pub(super) fn decoder(bytes: &[u8]) -> ImageResult<BmpDecoder<Cursor<&[u8]>>> {
     }
 }
 
-/// The same image as Windows would write it: with its header, one plane, rows from the bottom where they are compressed, and
-/// all padding. Returns also whether its rows are in the opposite order. `None` if the image is of another kind.
+/// The mark of the end of runs.
+const RUNS_END: [u8; 2] = [0, 1];
+
+/// The same image as Windows would write it: with its header, one plane, rows from the bottom where they are compressed, the mark of
+/// the end of runs, and all padding. Returns also whether its rows are in the opposite order. `None` if the image is of another kind.
 pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     let (mut file_header, rest) =
         bytes.split_at_checked(FILE_HEADER_BYTES).map(|(header, rest)| (header.to_vec(), rest))?;
@@ -42,8 +45,8 @@ pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     match header_bytes {
         WINDOWS => {}
         // The further numbers of compressions mean something else.
-        OS_2 if compression <= RLE_4 => {
-            let pixels_at = number(&file_header, 10)?.checked_sub((OS_2 - WINDOWS) as u32)?;
+        longer if LONGER.contains(&longer) && compression <= RLE_4 => {
+            let pixels_at = number(&file_header, 10)?.checked_sub((longer - WINDOWS) as u32)?;
             file_header.splice(10.., pixels_at.to_le_bytes());
             header.splice(..4, (WINDOWS as u32).to_le_bytes());
         }
@@ -57,8 +60,42 @@ pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     }
     let row_bytes = u64::from(width).checked_mul(u64::from(bits))?.div_ceil(8);
     let padding = if compression == 0 { row_bytes.next_multiple_of(4) - row_bytes } else { 0 };
-    let file = [&file_header[..], &header, rest.get(header_bytes..)?, &vec![0; padding as usize]].concat();
+    let mut file = [&file_header[..], &header, rest.get(header_bytes..)?, &vec![0; padding as usize]].concat();
+    if matches!(compression, RLE_8 | RLE_4) {
+        let pixels_at = number(&file_header, 10)? as usize;
+        let size_px = (width, height.unsigned_abs());
+        if let Some(end) = end_of_pixels(file.get(pixels_at..)?, size_px, compression == RLE_4) {
+            file.truncate(pixels_at + end);
+            file.extend(RUNS_END);
+        }
+    }
     Some((file, is_turned))
+}
+
+/// Where the runs end that have a pixel for every place of an image. `None` if they end before, or lack the byte that fills up the
+/// last one.
+fn end_of_pixels(runs: &[u8], (width, height): (u32, u32), is_of_4_bits: bool) -> Option<usize> {
+    let (mut position, mut x, mut y) = (0, 0, 0);
+    while y + 1 < height || x < width {
+        let &[length, value] = runs.get(position..)?.first_chunk()?;
+        position += 2;
+        match (length, value) {
+            (0, 0) => (x, y) = (0, y + 1),
+            (0, 1) => return None,
+            (0, 2) => {
+                let &[right, up] = runs.get(position..)?.first_chunk()?;
+                position += 2;
+                (x, y) = (x + u32::from(right), y + u32::from(up));
+            }
+            (0, num_pixels) => {
+                let num_bytes = if is_of_4_bits { num_pixels.div_ceil(2) } else { num_pixels };
+                position += usize::from(num_bytes).next_multiple_of(2);
+                x += u32::from(num_pixels);
+            }
+            (num_pixels, _) => x += u32::from(num_pixels),
+        }
+    }
+    (position <= runs.len()).then_some(position)
 }
 
 fn number(bytes: &[u8], position: usize) -> Option<u32> {

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use crate::pixels::{RGB_BYTES, RgbImage};
+use crate::probe::gif_without_stray_bytes;
 
 /// What a file ends with: no further block of pixels, and no further image.
 const END: &[u8] = b"\0;";
@@ -13,6 +14,9 @@ const END: &[u8] = b"\0;";
 /// Decodes into an image of the size in the header. Transparent pixels are white. Where the first image has no pixel, white
 /// shows if it has a transparent colour, and otherwise its first colour, as in Pillow.
 pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage) -> Result<(), DecodingError> {
+    // The decoder would take them for the start of a block.
+    let cleaned = gif_without_stray_bytes(bytes);
+    let bytes = cleaned.as_deref().unwrap_or(bytes);
     decode(bytes, image).or_else(|error| decode(&[bytes, END].concat(), image).map_err(|_also_damaged| error))
 }
 

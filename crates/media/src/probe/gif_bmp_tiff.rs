@@ -6,13 +6,19 @@ use crate::pnm::{PnmError, PnmHeader};
 use crate::sniff::SourceFormat;
 use crate::tiff::{Layout, Undecodable};
 
+/// The byte that ends a GIF.
+const GIF_TRAILER: u8 = b';';
+
+/// How many bytes between blocks may belong to none. Of more, one would soon look like an image.
+const MAX_STRAY_BYTES: usize = 64;
+
 /// GIF: the logical screen, the first image, which may be larger, and whether a second one follows.
 pub(super) fn parse_gif(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
     let bytes = source.head;
     let [w0, w1, h0, h1, flags] = array(bytes, 6)?;
     let mut canvas_px = (u16_from([w0, w1]), u16_from([h0, h1]));
     let mut position = 13 + color_table_bytes(flags);
-    let mut num_images = 0;
+    let (mut num_images, mut num_stray) = (0, 0);
     while num_images < 2 {
         match bytes.get(position) {
             // Extension: label, then sub-blocks.
@@ -33,6 +39,10 @@ pub(super) fn parse_gif(source: &Source<'_>) -> Result<ParsedHeader, HeaderError
                 };
             }
             None if num_images == 0 => return Err(HeaderError::Incomplete),
+            Some(byte) if num_images == 0 && *byte != GIF_TRAILER && num_stray < MAX_STRAY_BYTES => {
+                num_stray += 1;
+                position += 1;
+            }
             // The trailer, its absence, or garbage that readers treat like it.
             _ => break,
         }
@@ -41,6 +51,27 @@ pub(super) fn parse_gif(source: &Source<'_>) -> Result<ParsedHeader, HeaderError
         return Err(HeaderError::Bad("the GIF holds no image".to_owned()));
     }
     Ok(ParsedHeader { is_animated: num_images > 1, ..converted(SourceFormat::Gif, canvas_px, 1) })
+}
+
+/// The file without bytes between its blocks that belong to none, up to its first image, as Pillow reads it. `None` if it has none.
+pub(crate) fn gif_without_stray_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut position = 13 + color_table_bytes(*bytes.get(10)?);
+    let mut kept = bytes.get(..position)?.to_vec();
+    loop {
+        match bytes.get(position)? {
+            0x21 => {
+                let end = skip_sub_blocks(bytes, position + 2).ok()?;
+                kept.extend(bytes.get(position..end)?);
+                position = end;
+            }
+            0x2c => break,
+            &GIF_TRAILER => return None,
+            _ => position += 1,
+        }
+    }
+    let has_stray_bytes = kept.len() < position;
+    kept.extend(bytes.get(position..)?);
+    has_stray_bytes.then_some(kept)
 }
 
 /// BMP: the size; a negative height means that rows come from the top.

@@ -9,6 +9,7 @@ mod webp;
 
 use manyframe_core::RejectCode;
 
+pub(crate) use self::gif_bmp_tiff::gif_without_stray_bytes;
 use self::header::Source;
 pub(crate) use self::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, ReadAt};
 pub(crate) use self::jpeg::{add_exif, for_each_segment, has_end_of_image, without_application_data};

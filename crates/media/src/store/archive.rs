@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use manyframe_base::{FileAccess, InputFile, url_of};
 use manyframe_core::RejectCode;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::directory::has_image_extension;
 use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::listing::ListingCache;
 use super::natural::absent_numbers;
-use super::tar::{is_tar_header, list_tar_members};
+use super::tar::{TarDamage, TarMembers, is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
 use crate::error::{MediaError, OpenError};
 use crate::identity::MediaIdentity;
@@ -29,6 +29,15 @@ pub(crate) struct Archive {
     /// What rejections call it.
     name: String,
     index: MemberIndex,
+    damage: Option<LostMembers>,
+}
+
+/// Where members are lost.
+#[derive(Debug)]
+struct LostMembers {
+    damage: TarDamage,
+    /// The last member before the damage; empty if there is none.
+    after: Box<str>,
 }
 
 /// Bytes that one byte of a deflated member can become, at most (zlib's documentation says 1032).
@@ -47,19 +56,27 @@ impl Archive {
     ) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let OpenHead { file: handle, identity, head } = OpenHead::read(access, path)?;
-        let members = if is_tar_header(&head) {
-            let list = || list_tar_members(&**handle.bytes(), path, handle.num_bytes());
+        let TarMembers { members, damage } = if is_tar_header(&head) {
+            let list = || list_tar_members(&**handle.bytes(), handle.num_bytes());
             let cache = listings.map(|listings| ListingCache::of(listings, path, identity));
             cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
         } else if is_zip(path, &head) {
-            list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?
+            let members = list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?;
+            TarMembers { members, damage: None }
         } else {
             let (found, advice) = other_kind(path, &head);
             return Err(OpenError::Unsupported { path: path.to_owned(), found, advice });
         };
+        let damage = damage.map(|damage| LostMembers {
+            damage,
+            after: members.last().map_or_else(Box::default, |member| member.name.clone()),
+        });
+        if let Some(LostMembers { damage, after }) = damage.as_ref().filter(|lost| lost.damage.is_certain()) {
+            warn!(?path, damage = damage.as_str(), %after, "a damaged archive: members after this one are not known");
+        }
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
-        Ok(Self { file: Arc::new(ArchiveFile::of(&handle)), identity, name, index })
+        Ok(Self { file: Arc::new(ArchiveFile::of(&handle)), identity, name, index, damage })
     }
 
     /// Checks that a file is a zip or a tar, by its first bytes.
@@ -87,6 +104,10 @@ impl Archive {
             return self.located(member).map(Some);
         }
         let Some(frames) = self.frames(name) else { return Ok(None) };
+        if let Some(lost) = self.certain_loss().filter(|lost| directory_of(&lost.after) == Some(name)) {
+            let detail = format!("{name:?} in {} may have lost frames: {}", self.name, lost.damage.as_str());
+            return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+        }
         let members: Vec<&ArchiveMember> = frames.collect();
         let absent = absent_numbers(members.iter().map(|member| &*member.name));
         let frames = members.into_iter().map(|member| self.located(member)).collect::<Result<_, _>>()?;
@@ -118,6 +139,29 @@ impl Archive {
     /// The name below the directory that contains all members, if there is one.
     pub(crate) fn below_common_directory(&self, name: &str) -> Option<String> {
         self.index.below_common_directory(name)
+    }
+
+    /// Why members are missing for certain.
+    fn certain_loss(&self) -> Option<&LostMembers> {
+        self.damage.as_ref().filter(|lost| lost.damage.is_certain())
+    }
+
+    /// Whether members are missing for certain.
+    pub(crate) fn has_lost_members(&self) -> bool {
+        self.certain_loss().is_some()
+    }
+
+    /// What rejections call it where something is not found in it, with its damage.
+    pub(crate) fn name_and_damage(&self) -> String {
+        match &self.damage {
+            None => self.name.clone(),
+            Some(LostMembers { damage, after }) if damage.is_certain() => {
+                format!("{}, which is damaged: {}, and what follows {after:?} is lost", self.name, damage.as_str())
+            }
+            Some(LostMembers { after, .. }) => {
+                format!("{}, which has no end: it may have lost what follows {after:?}", self.name)
+            }
+        }
     }
 
     /// All members of this base name.
@@ -211,6 +255,11 @@ impl OpenHead {
         check_whole(path, &head)?;
         Ok(Self { file, identity, head })
     }
+}
+
+/// The directory that a member is in.
+fn directory_of(name: &str) -> Option<&str> {
+    name.rsplit_once('/').map(|(directory, _)| directory)
 }
 
 fn open_identified(access: &FileAccess, path: &Path) -> io::Result<(InputFile, MediaIdentity)> {

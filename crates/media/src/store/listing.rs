@@ -6,6 +6,8 @@
 //! ```text
 //! kind offset num_bytes name ␀ … ␀ end digest ␀
 //! ```
+//!
+//! The damage of an archive is a line of its own kind, whose name says what it is.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,16 +16,20 @@ use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
 use super::index::{ArchiveMember, MemberLocation};
+use super::tar::{TarDamage, TarMembers};
 use super::{links, tar};
 use crate::identity::MediaIdentity;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Kinds of members.
 const RANGE: u8 = 0;
 const LINK: u8 = 1;
 const SPECIAL: u8 = 2;
+
+/// The kind of the line about damage.
+const DAMAGE: &str = "3 0 0 ";
 
 /// A file that caches the listing of a tar.
 pub(crate) struct ListingCache {
@@ -39,10 +45,7 @@ impl ListingCache {
     }
 
     /// The cached members, or those that `list` returns, which are then cached.
-    pub(crate) fn members_or(
-        self,
-        list: impl FnOnce() -> io::Result<Vec<ArchiveMember>>,
-    ) -> io::Result<Vec<ArchiveMember>> {
+    pub(crate) fn members_or(self, list: impl FnOnce() -> io::Result<TarMembers>) -> io::Result<TarMembers> {
         if let Some(members) = std::fs::read(&self.path).ok().and_then(|bytes| read(&bytes)) {
             return Ok(members);
         }
@@ -54,32 +57,44 @@ impl ListingCache {
     }
 }
 
-fn write(path: &Path, members: &[ArchiveMember]) -> Result<(), FileError> {
+fn write(path: &Path, listed: &TarMembers) -> Result<(), FileError> {
     let write_error = |error| FileError::write(path)(error);
     let mut file = AtomicFile::create(path)?;
     let mut digest = blake3::Hasher::new();
-    for member in members {
+    let mut write_line = |file: &mut AtomicFile, line: String| {
+        digest.update(line.as_bytes());
+        file.write_all(line.as_bytes()).map_err(write_error)
+    };
+    for member in &listed.members {
         let (kind, offset, num_bytes) = match member.location {
             MemberLocation::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
             location if location == links::LINK => (LINK, 0, 0),
             _ => (SPECIAL, 0, 0),
         };
-        let line = format!("{kind} {offset} {num_bytes} {}\0", member.name);
-        digest.update(line.as_bytes());
-        file.write_all(line.as_bytes()).map_err(write_error)?;
+        write_line(&mut file, format!("{kind} {offset} {num_bytes} {}\0", member.name))?;
+    }
+    if let Some(damage) = listed.damage {
+        write_line(&mut file, format!("{DAMAGE}{}\0", damage.as_str()))?;
     }
     write!(file, "end {}\0", digest.finalize().to_hex()).map_err(write_error)?;
     file.publish()
 }
 
 /// Parses a listing; `None` if it is damaged.
-fn read(bytes: &[u8]) -> Option<Vec<ArchiveMember>> {
+fn read(bytes: &[u8]) -> Option<TarMembers> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (listing, end) = text.strip_suffix('\0')?.rsplit_once("end ")?;
     if blake3::hash(listing.as_bytes()).to_hex().as_str() != end {
         return None;
     }
-    listing.split_terminator('\0').map(member).collect()
+    let mut listed = TarMembers::default();
+    for line in listing.split_terminator('\0') {
+        match line.strip_prefix(DAMAGE) {
+            Some(text) => listed.damage = Some(TarDamage::ALL.into_iter().find(|damage| damage.as_str() == text)?),
+            None => listed.members.push(member(line)?),
+        }
+    }
+    Some(listed)
 }
 
 fn member(line: &str) -> Option<ArchiveMember> {

@@ -278,16 +278,18 @@ impl RootKind {
         }
     }
 
-    fn name(&self) -> &str {
+    /// What rejections call it where nothing is found in it.
+    fn name_when_searched(&self) -> String {
         match self {
-            Self::Directory(directory) => directory.name(),
-            Self::Objects(objects) => objects.name(),
-            Self::Archive(archive) => archive.name(),
+            Self::Directory(directory) => directory.name().to_owned(),
+            Self::Objects(objects) => objects.name().to_owned(),
+            Self::Archive(archive) => archive.name_and_damage(),
         }
     }
 }
 
-/// The only member of all archives with this base name. Several are a rejection, because any of them may be the wrong one.
+/// The only member of all archives with this base name. Several are a rejection, because any of them may be the wrong one; so is one
+/// where an archive has lost members.
 fn find_by_base_name<'a>(
     archives: &[&'a Archive],
     path: &str,
@@ -306,6 +308,15 @@ fn find_by_base_name<'a>(
         );
         return Err(MediaError::rejected(RejectCode::MediaMissing, detail));
     }
+    if let Some(damaged) = archives.iter().find(|archive| archive.has_lost_members()) {
+        let detail = format!(
+            "{path:?} is in no media root; {:?} in {} has its name, but another may be lost with members of {}",
+            member.name,
+            archive.name(),
+            damaged.name_and_damage()
+        );
+        return Err(MediaError::rejected(RejectCode::MediaMissing, detail));
+    }
     Ok(Some((archive, member)))
 }
 
@@ -315,7 +326,7 @@ fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
     } else if roots.is_empty() {
         format!("{path:?}: no media root is for records of subset {subset:?}")
     } else {
-        let tried: Vec<&str> = roots.iter().map(|root| root.name()).collect();
+        let tried: Vec<String> = roots.iter().map(|root| root.name_when_searched()).collect();
         format!("{path:?} is in no media root (tried {})", tried.join(", "))
     };
     MediaError::rejected(RejectCode::MediaMissing, detail)

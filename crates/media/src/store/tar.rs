@@ -6,12 +6,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 
 use manyframe_base::{InputFile, ReadAt};
 use manyframe_core::RejectCode;
 use tar::{EntryType, Header, PaxExtensions};
-use tracing::warn;
 
 use super::index::{ArchiveMember, MemberLocation};
 use super::links::{ArchiveLink, add_links};
@@ -22,9 +20,6 @@ const BLOCK_BYTES: u64 = 512;
 
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
-
-/// What is wrong with a tar whose end is not marked.
-const NO_END: &str = "it has no end";
 
 /// Bytes of zeros that are read at once.
 const ZEROS_AT_ONCE: usize = 1 << 16;
@@ -44,6 +39,46 @@ pub struct TarMember {
     pub offset: u64,
     /// Its size. A tar that is cut off may have fewer bytes.
     pub num_bytes: u64,
+}
+
+/// Why a tar may have members that are not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TarDamage {
+    /// It ends after a whole member, without the zeros that mark the end.
+    NoEnd,
+    /// It ends inside of a member or a header.
+    CutOff,
+    /// A header is no header, or claims what cannot be.
+    Header,
+    /// Zeros, and then something else than a header.
+    Hole,
+}
+
+impl TarDamage {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 4] = [Self::NoEnd, Self::CutOff, Self::Header, Self::Hole];
+
+    /// What is wrong with the tar, as a sentence about it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEnd => "it has no end",
+            Self::CutOff => "it ends inside of a member",
+            Self::Header => "a header is damaged",
+            Self::Hole => "blocks of zeros are followed by something else than a member",
+        }
+    }
+
+    /// Whether members are lost for certain. Some programs leave out the mark of the end.
+    pub(crate) fn is_certain(self) -> bool {
+        self != Self::NoEnd
+    }
+}
+
+/// All members of a tar, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TarMembers {
+    pub members: Vec<ArchiveMember>,
+    pub damage: Option<TarDamage>,
 }
 
 /// The plain files of a tar, in order.
@@ -73,9 +108,9 @@ pub fn is_tar(file: &InputFile) -> io::Result<bool> {
 /// # Errors
 /// If it cannot be read.
 pub fn list_tar(file: &InputFile) -> io::Result<TarListing> {
-    let (found, damage) = list_with_damage(&**file.bytes(), file.path(), file.num_bytes())?;
-    let mut listing = TarListing { members: Vec::with_capacity(found.len()), damage };
-    for ArchiveMember { name, location } in found {
+    let TarMembers { members, damage } = list_tar_members(&**file.bytes(), file.num_bytes())?;
+    let mut listing = TarListing { members: Vec::with_capacity(members.len()), damage: damage.map(TarDamage::as_str) };
+    for ArchiveMember { name, location } in members {
         match location {
             MemberLocation::Range { offset, num_bytes } => {
                 listing.members.push(TarMember { name, offset, num_bytes });
@@ -89,18 +124,9 @@ pub fn list_tar(file: &InputFile) -> io::Result<TarListing> {
 }
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
-pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
-    Ok(list_with_damage(file, path, file_bytes)?.0)
-}
-
-/// The members of a tar, and why there may be others.
-fn list_with_damage(
-    file: &dyn ReadAt,
-    path: &Path,
-    file_bytes: u64,
-) -> io::Result<(Vec<ArchiveMember>, Option<&'static str>)> {
+pub(crate) fn list_tar_members(file: &dyn ReadAt, file_bytes: u64) -> io::Result<TarMembers> {
     let mut members = Vec::new();
-    let mut damage = Some(NO_END);
+    let mut damage = Some(TarDamage::NoEnd);
     let mut links = TarLinks::default();
     let mut extension = Extension::default();
     let mut position = 0_u64;
@@ -108,7 +134,7 @@ fn list_with_damage(
         let mut block = [0; BLOCK_BYTES as usize];
         file.read_exact_at(&mut block, position)?;
         if block.iter().all(|&byte| byte == 0) {
-            let (next, found) = after_zeros(file, path, position..file_bytes)?;
+            let (next, found) = after_zeros(file, position..file_bytes)?;
             damage = found;
             let Some(next) = next else { break };
             position = next;
@@ -116,16 +142,18 @@ fn list_with_damage(
         }
         let header = Header::from_byte_slice(&block);
         let Some(claimed_bytes) = is_intact(header, &block).then(|| size(header)).flatten() else {
-            warn!(?path, position, "damaged tar header: members after it are not listed");
-            damage = Some("a header is damaged");
+            damage = Some(TarDamage::Header);
             break;
         };
         let offset = position + BLOCK_BYTES;
         let num_bytes = match header.entry_type() {
             kind @ (EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader) => {
-                if claimed_bytes > MAX_EXTENSION_BYTES || offset + claimed_bytes > file_bytes {
-                    warn!(?path, position, "oversized tar extension: members after it are not listed");
-                    damage = Some("a header is damaged");
+                if claimed_bytes > MAX_EXTENSION_BYTES {
+                    damage = Some(TarDamage::Header);
+                    break;
+                }
+                if offset + claimed_bytes > file_bytes {
+                    position = file_bytes + 1;
                     break;
                 }
                 let mut bytes = vec![0; claimed_bytes as usize];
@@ -146,16 +174,22 @@ fn list_with_damage(
             }
         };
         let end = num_bytes.checked_next_multiple_of(BLOCK_BYTES).and_then(|length| offset.checked_add(length));
-        let Some(end) = end else { break };
+        let Some(end) = end else {
+            damage = Some(TarDamage::Header);
+            break;
+        };
         position = end;
     }
+    if damage == Some(TarDamage::NoEnd) && position != file_bytes {
+        damage = Some(TarDamage::CutOff);
+    }
     add_links(&mut members, &links.pending);
-    Ok((members, damage))
+    Ok(TarMembers { members, damage })
 }
 
 /// Where members go on after blocks of zeros, which begin this range, as in archives that were joined (`tar -i` and `ignore_zeros` of
 /// Python read them, too); and why there may be others.
-fn after_zeros(file: &dyn ReadAt, path: &Path, range: Range<u64>) -> io::Result<(Option<u64>, Option<&'static str>)> {
+fn after_zeros(file: &dyn ReadAt, range: Range<u64>) -> io::Result<(Option<u64>, Option<TarDamage>)> {
     let mut chunk = vec![0; ZEROS_AT_ONCE];
     let mut position = range.start;
     while position < range.end {
@@ -171,12 +205,10 @@ fn after_zeros(file: &dyn ReadAt, path: &Path, range: Range<u64>) -> io::Result<
             file.read_exact_at(&mut block, next)?;
         }
         if is_tar_header(&block) {
-            warn!(?path, next, "blocks of zeros between members; those after them are listed, too");
-            return Ok((Some(next), Some(NO_END)));
+            return Ok((Some(next), Some(TarDamage::NoEnd)));
         }
         // As where a download left a hole.
-        warn!(?path, next, "blocks of zeros, and no member after them: what follows is not listed");
-        return Ok((None, Some("blocks of zeros are followed by something else than a member")));
+        return Ok((None, Some(TarDamage::Hole)));
     }
     Ok((None, None))
 }

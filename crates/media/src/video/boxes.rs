@@ -97,7 +97,7 @@ mod tests {
         file.write_all(&bytes).unwrap();
         let num_bytes = bytes.len() as u64;
         let file = ArchiveFile::of_file(std::path::Path::new("x"), file).unwrap();
-        read_outer_boxes(&ByteSource { file: Arc::new(file), offset: 0, num_bytes }).unwrap()
+        read_outer_boxes(&ByteSource { file: Arc::new(file), offset: 0, num_bytes, crc32: None }).unwrap()
     }
 
     #[test]

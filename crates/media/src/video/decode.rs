@@ -13,6 +13,7 @@
 //! A packet is known to the decoder by its position, and so is its frame: timestamps may be missing, equal or wrong.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
@@ -23,10 +24,12 @@ use super::deadline::Deadline;
 use super::decoded::{DecodedVideo, FrameKeeper, VideoFrame};
 use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer};
+use super::holes::has_hole;
 use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::{ByteSource, VideoInput};
 use super::references::DecodedPackets;
 use super::runs::{PacketRun, plan_runs};
+use super::sums::{check_member, damaged_clusters};
 use super::unreferenced::can_leave_out;
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
@@ -159,10 +162,15 @@ impl ContainerVideo<'_> {
         if wanted.is_empty() {
             return Ok(Visited { num_packets: 0, num_damaged: 0 });
         }
+        check_member(self.source)?;
         let deadline = Deadline::of_decoding(self.source.num_bytes);
         let mut decoding = Decoding::open(self, wanted.to_vec(), deadline)?;
+        let damaged = match decoding.demuxer.container() {
+            ContainerFormat::Matroska => damaged_clusters(self.source, self.index, &decoding.wanted.missing_packets())?,
+            _ => Vec::new(),
+        };
         let mut num_packets = 0;
-        if decoding.can_seek() {
+        if decoding.can_seek() && damaged.is_empty() {
             let outcome = decoding.decode_runs(visit)?;
             num_packets = decoding.num_packets;
             if outcome == RunOutcome::Trusted {
@@ -170,7 +178,7 @@ impl ContainerVideo<'_> {
             }
             decoding = Decoding::open(self, decoding.wanted.missing, deadline)?;
         }
-        let num_damaged = decoding.decode_from_start(visit)?;
+        let num_damaged = decoding.decode_from_start(&damaged, visit)?;
         Ok(Visited { num_packets: num_packets + decoding.num_packets, num_damaged })
     }
 }
@@ -305,7 +313,7 @@ impl<'i> Decoding<'i> {
             self.decoder.skip_unreferenced(self.can_leave_out && !is_needed);
             self.num_packets += 1;
             let is_expected = self.index.packets.get(position).is_some_and(|entry| entry.pts == packet.pts());
-            state.is_distrusted |= !is_expected || !self.decoder.send(packet, position);
+            state.is_distrusted |= !is_expected || self.has_hole(&packet) || !self.decoder.send(packet, position);
             let is_received = self.decoder.receive(|frame| self.wanted.take_trusted(frame, &mut state, visit))?;
             state.is_distrusted |= !is_received;
         }
@@ -316,8 +324,8 @@ impl<'i> Decoding<'i> {
     }
 
     /// Decodes everything from the start until no frame is missing, or none can be expected any more. Returns how many of
-    /// the frames visited are damaged.
-    fn decode_from_start(&mut self, visit: &mut Visit<'_>) -> Result<usize, MediaError> {
+    /// the frames visited are damaged; those in `damaged` ranges of the file are.
+    fn decode_from_start(&mut self, damaged: &[Range<u64>], visit: &mut Visit<'_>) -> Result<usize, MediaError> {
         let mut decoded = DecodedPackets::default();
         let mut visited = Vec::new();
         let last = match (self.index.identity, self.wanted.missing_packets().last()) {
@@ -330,6 +338,10 @@ impl<'i> Decoding<'i> {
             }
             let Some(packet) = self.demuxer.next_packet()? else { break };
             self.num_packets += 1;
+            let place = u64::try_from(packet.position()).unwrap_or(u64::MAX);
+            if damaged.iter().any(|range| range.contains(&place)) || self.has_hole(&packet) {
+                decoded.add_unsound(position);
+            }
             let is_sent = self.decoder.send(self.without_false_alarm(packet, position), position);
             let take = |frame: &frame::Video| {
                 decoded.add_frame(frame);
@@ -346,6 +358,10 @@ impl<'i> Decoding<'i> {
             Ok(())
         })?;
         Ok(decoded.num_damaged(&visited, &self.index.packets))
+    }
+
+    fn has_hole(&self, packet: &Packet) -> bool {
+        has_hole(self.demuxer.codec(), self.demuxer.extradata(), packet.data().unwrap_or_default())
     }
 
     /// Where transport streams are joined, the last packet of the first is called corrupt, because the next one does not

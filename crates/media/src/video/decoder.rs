@@ -21,10 +21,7 @@ pub(super) struct StreamDecoder(decoder::Video);
 impl StreamDecoder {
     /// Opens a decoder that rejects frames of more than `max_pixels`. `packets` are those of the stream, in decoding order.
     pub(super) fn open(demuxer: &Demuxer, packets: &[VideoPacket], max_pixels: u64) -> Result<Self, MediaError> {
-        open(demuxer, packets, max_pixels).map(Self).map_err(|error| {
-            let detail = format!("no decoder for {}: {error}", demuxer.codec().name());
-            MediaError::rejected(RejectCode::MediaType, detail)
-        })
+        open(demuxer, packets, max_pixels).map(Self).map_err(|error| not_opened(error, demuxer.codec().name()))
     }
 
     /// Gives the decoder a packet, which its frame is known by ([`packet_of`]). Returns whether it took it without an error.
@@ -82,6 +79,15 @@ pub(super) fn is_damaged(frame: &frame::Video) -> bool {
     frame.is_corrupt() || frame.has_decode_errors()
 }
 
+fn not_opened(error: Error, codec: &str) -> MediaError {
+    let (code, detail) = match error {
+        Error::DecoderNotFound => (RejectCode::MediaType, format!("no decoder for {codec}")),
+        Error::InvalidData => (RejectCode::MediaCorrupt, format!("the headers of its {codec} are damaged")),
+        error => (RejectCode::MediaType, format!("the decoder for {codec} cannot be opened: {error}")),
+    };
+    MediaError::rejected(code, detail)
+}
+
 fn open(demuxer: &Demuxer, packets: &[VideoPacket], max_pixels: u64) -> Result<decoder::Video, Error> {
     let mut parameters = demuxer.parameters();
     let codec = decoder::find(parameters.id()).ok_or(Error::DecoderNotFound)?;
@@ -111,6 +117,17 @@ fn reorder_delay(packets: &[VideoPacket]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_codec_that_is_there_is_not_called_missing() {
+        let why = |error| match not_opened(error, "theora") {
+            MediaError::Rejected(rejection) => (rejection.code, rejection.detail),
+            error @ MediaError::Storage { .. } => panic!("{error}"),
+        };
+        let damaged = (RejectCode::MediaCorrupt, "the headers of its theora are damaged".to_owned());
+        assert_eq!(why(Error::InvalidData), damaged);
+        assert_eq!(why(Error::DecoderNotFound), (RejectCode::MediaType, "no decoder for theora".to_owned()));
+    }
 
     fn delay(times: &[i64]) -> u8 {
         let packet = |&pts| VideoPacket { pts: Some(pts), ..VideoPacket::default() };

@@ -88,13 +88,6 @@ pub(super) struct Demuxer {
     failure: Option<Error>,
 }
 
-impl VideoPacket {
-    /// The byte after its last; 0 if unknown.
-    fn end(&self) -> u64 {
-        u64::try_from(self.position).map_or(0, |position| position.saturating_add(self.num_bytes as u64))
-    }
-}
-
 impl ContainerFormat {
     fn from_name(name: &str) -> Self {
         match name.split(',').next() {
@@ -410,10 +403,11 @@ impl Demuxer {
         self.stated_end.is_cut_short
     }
 
-    /// Whether frames may be missing without a pause between others: nothing says when they are shown, or the clock starts again.
+    /// Whether frames may be missing without a pause between others: nothing says when they are shown, the clock starts again, or
+    /// the last ones are lost with the page that marks the end.
     pub(super) fn hides_pauses(&self) -> bool {
-        let counts_frames = matches!(self.input.format().name(), "mxf" | "asf");
-        self.container == ContainerFormat::Bare || self.is_joined || counts_frames
+        let tells_no_pause = matches!(self.input.format().name(), "mxf" | "asf" | "ogg");
+        self.container == ContainerFormat::Bare || self.is_joined || tells_no_pause
     }
 
     /// Whether nothing says where the file should end: it was recorded, or is a bare stream.

@@ -49,6 +49,8 @@ pub struct ByteSource {
     /// First byte in `file`.
     pub(super) offset: u64,
     pub(super) num_bytes: u64,
+    /// CRC-32 of the bytes, where an archive has it, and nobody compared it yet.
+    pub(super) crc32: Option<u32>,
 }
 
 /// Opens a video. A compressed member of a zip is inflated to a temporary file, which lives as long as the input.
@@ -61,11 +63,12 @@ pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
             let file = InputFile::open(path).map_err(|error| MediaError::storage(path, error))?;
             source_of_file(&file)
         }
-        Located::Range { archive, offset, num_bytes, .. } => {
-            ByteSource { file: archive.apart(), offset: *offset, num_bytes: *num_bytes }
+        Located::Range { archive, offset, num_bytes, crc32 } => {
+            ByteSource { file: archive.apart(), offset: *offset, num_bytes: *num_bytes, crc32: *crc32 }
         }
         Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 } => {
-            let packed = ByteSource { file: archive.apart(), offset: *offset, num_bytes: *num_compressed_bytes };
+            let (file, num_packed) = (archive.apart(), *num_compressed_bytes);
+            let packed = ByteSource { file, offset: *offset, num_bytes: num_packed, crc32: None };
             inflate(&packed, *num_bytes, *crc32)?
         }
         Located::Directory { frames, absent } => return Ok(VideoInput::Frames(with_absent(frames, absent))),
@@ -103,11 +106,16 @@ pub fn open_bytes(bytes: &[u8]) -> Result<VideoInput, MediaError> {
     let written = tempfile::tempfile().and_then(|mut file| file.write_all(bytes).map(|()| file));
     let file = written.and_then(|file| ArchiveFile::of_file(&directory, file));
     let file = file.map_err(|source| MediaError::Storage { path: directory.clone(), source })?;
-    Ok(VideoInput::Container(ByteSource { file: Arc::new(file), offset: 0, num_bytes: bytes.len() as u64 }))
+    Ok(VideoInput::Container(ByteSource {
+        file: Arc::new(file),
+        offset: 0,
+        num_bytes: bytes.len() as u64,
+        crc32: None,
+    }))
 }
 
 fn source_of_file(file: &InputFile) -> ByteSource {
-    ByteSource { file: Arc::new(ArchiveFile::of(file)).apart(), offset: 0, num_bytes: file.num_bytes() }
+    ByteSource { file: Arc::new(ArchiveFile::of(file)).apart(), offset: 0, num_bytes: file.num_bytes(), crc32: None }
 }
 
 /// Inflates a member into a temporary file without a name, which disappears with its last handle.
@@ -143,7 +151,7 @@ fn inflate(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let file = ArchiveFile::of_file(packed.file.path(), handle).map_err(failed)?;
-    Ok(ByteSource { file: Arc::new(file), offset: 0, num_bytes })
+    Ok(ByteSource { file: Arc::new(file), offset: 0, num_bytes, crc32: None })
 }
 
 impl ByteSource {
@@ -304,7 +312,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let file = ArchiveFile::of_file(Path::new("x"), file).unwrap();
-        ByteSource { file: Arc::new(file), offset, num_bytes }
+        ByteSource { file: Arc::new(file), offset, num_bytes, crc32: None }
     }
 
     #[test]

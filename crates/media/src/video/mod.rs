@@ -32,6 +32,7 @@ mod ending;
 mod ffi;
 mod flv;
 mod hevc;
+mod holes;
 mod index;
 mod index_bytes;
 mod input;
@@ -48,6 +49,7 @@ mod runs;
 mod shown;
 mod still;
 mod stretches;
+mod sums;
 mod tables;
 mod timing;
 mod transport;
@@ -91,5 +93,6 @@ mod tests {
     mod hostile;
     mod inputs;
     mod jpeg;
+    mod lost;
     mod streams;
 }

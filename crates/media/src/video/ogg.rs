@@ -102,7 +102,24 @@ pub(super) fn is_ogg_broken(source: &ByteSource) -> io::Result<bool> {
 /// CRC-32 of Ogg: the polynomial 0x04c11db7, highest bit first.
 fn ogg_checksum(page: &[u8]) -> u32 {
     page.iter().fold(0, |sum: u32, byte| {
-        let sum = sum ^ u32::from(*byte) << 24;
-        (0..8).fold(sum, |sum, _| if sum >> 31 == 1 { sum << 1 ^ 0x04c1_1db7 } else { sum << 1 })
+        let [high, ..] = (sum ^ u32::from(*byte) << 24).to_be_bytes();
+        sum << 8 ^ SUMS.get(usize::from(high)).copied().unwrap_or_default()
     })
 }
+
+/// The sum of each byte.
+const SUMS: [u32; 256] = {
+    let mut sums = [0; 256];
+    let mut byte = 0;
+    while byte < sums.len() {
+        let mut sum = (byte as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            sum = if sum >> 31 == 1 { sum << 1 ^ 0x04c1_1db7 } else { sum << 1 };
+            bit += 1;
+        }
+        sums[byte] = sum;
+        byte += 1;
+    }
+    sums
+};

@@ -33,4 +33,9 @@ impl VideoPacket {
         let time = Some(ticks);
         Self { pts: time, dts: time, duration, position: -1, is_shown: true, is_absent: true, ..Self::default() }
     }
+
+    /// The byte after its last; 0 if unknown.
+    pub(super) fn end(&self) -> u64 {
+        u64::try_from(self.position).map_or(0, |position| position.saturating_add(self.num_bytes as u64))
+    }
 }

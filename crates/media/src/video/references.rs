@@ -19,12 +19,19 @@ pub(super) struct DecodedPackets {
     damaged: BTreeSet<usize>,
     /// Keyframes that came out undamaged.
     keys: BTreeSet<usize>,
+    /// Packets with other bytes than the file should have, whatever came out of them.
+    unsound: BTreeSet<usize>,
 }
 
 impl DecodedPackets {
     /// The decoder failed at a packet.
     pub(super) fn add_failure(&mut self, packet: usize) {
         self.damaged.insert(packet);
+    }
+
+    /// A packet has other bytes than the file should have.
+    pub(super) fn add_unsound(&mut self, packet: usize) {
+        self.unsound.insert(packet);
     }
 
     /// A frame came out.
@@ -49,6 +56,8 @@ impl DecodedPackets {
         // A frame that did not come out is damage, too; a failure where none is expected is not.
         let shows = |position: &usize| packets.get(*position).is_some_and(|packet| packet.is_shown);
         self.damaged.retain(shows);
+        self.keys.retain(|key| !self.unsound.contains(key));
+        self.damaged.append(&mut self.unsound);
         self.damaged.extend((0..=last).filter(|position| shows(position) && !self.returned.contains(position)));
         visited.iter().filter(|&&packet| self.is_damaged(packet, packets)).count()
     }
@@ -88,6 +97,19 @@ mod tests {
         assert_eq!(damaged(&[0, 1, 2, 3, 4, 5], &[0, 4], &[2]), [2, 3]);
         assert_eq!(damaged(&[0, 1, 2, 3, 4, 5], &[0, 4], &[4]), [4, 5]);
         assert!(damaged(&[0, 1, 2, 3, 4, 5], &[0, 4], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_keyframe_of_other_bytes_is_damaged_whatever_comes_out() {
+        let packets: Vec<VideoPacket> = (0..6).map(shown).collect();
+        let decoded = || {
+            let mut decoded = DecodedPackets::default();
+            (0..6).for_each(|position| decoded.add(position, position % 3 == 0, false));
+            decoded.add_unsound(3);
+            decoded
+        };
+        let damaged = |position: usize| decoded().num_damaged(&[position], &packets) > 0;
+        assert_eq!([0, 1, 2, 3, 4, 5].map(damaged), [false, false, false, true, true, true]);
     }
 
     #[test]

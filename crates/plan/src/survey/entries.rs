@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::FileAccess;
-use manyframe_pipeline::expand_pattern;
 use manyframe_sources::{is_dataset_or_work, kind_of_path};
+
+use super::groups::{FileGroup, grouped, single};
 
 /// Beyond this many files and directories, the rest is left out.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -56,14 +56,6 @@ pub(super) struct Entries {
     /// What is not looked at, with the reason.
     pub(super) unread: Vec<(PathBuf, String)>,
     pub(super) is_partial: bool,
-}
-
-/// Files whose names differ in numbers only; or a directory of images with texts beside them.
-#[derive(Debug)]
-pub(super) struct FileGroup {
-    /// The path of the file, or a pattern that matches them and nothing else.
-    pub(super) pattern: String,
-    pub(super) paths: Vec<PathBuf>,
 }
 
 impl Entries {
@@ -254,45 +246,6 @@ fn joined(mut samples: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         }
         samples.extend(parents);
     }
-}
-
-fn single(path: PathBuf) -> FileGroup {
-    FileGroup { pattern: path.to_string_lossy().into_owned(), paths: vec![path] }
-}
-
-fn grouped(files: Vec<PathBuf>) -> Vec<FileGroup> {
-    let mut groups: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for path in files {
-        groups.entry(pattern_of(&path)).or_default().push(path);
-    }
-    let mut grouped = Vec::new();
-    for (pattern, mut paths) in groups {
-        paths.sort();
-        paths.dedup();
-        if paths.len() > 1 && expand_pattern(&FileAccess::default(), &pattern).as_ref() == Ok(&paths) {
-            grouped.push(FileGroup { pattern, paths });
-        } else {
-            grouped.extend(paths.into_iter().map(single));
-        }
-    }
-    grouped.sort_by(|a, b| a.paths.cmp(&b.paths));
-    grouped
-}
-
-/// The path with a `*` in place of each number in its name.
-fn pattern_of(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut pattern = String::new();
-    for character in name.chars() {
-        match character {
-            '0'..='9' if pattern.ends_with('*') => {}
-            '0'..='9' => pattern.push('*'),
-            // What patterns give a meaning to is any character in one.
-            '*' | '?' | '[' | ']' => pattern.push('?'),
-            other => pattern.push(other),
-        }
-    }
-    path.with_file_name(pattern).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use manyframe_sources::{JoinOptions, SourceKind, SourceOptions};
 
-use super::entries::{Entries, FileGroup};
+use super::entries::Entries;
+use super::groups::FileGroup;
 use super::sampled::read_some;
 
 /// How much of a file is searched for the name of its images' part.

@@ -4,6 +4,7 @@
 //! Some records of each annotation file are read, from all of it, and their media looked for. Nothing is decoded.
 
 mod entries;
+mod groups;
 mod joined;
 mod roots;
 mod sampled;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use manyframe_core::{MediaKind, Record, Rejection};
 use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
-use self::entries::{Entries, FileGroup};
+use self::entries::Entries;
+use self::groups::FileGroup;
 use self::joined::joined_options;
 use self::roots::{Roots, find_roots};
 use self::sampled::{Sampled, read_some};

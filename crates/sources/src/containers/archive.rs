@@ -85,6 +85,10 @@ impl Container for Archive {
         Ok(self.0.located(index)?.filter(|found| found.position == position).map(|found| found.body))
     }
 
+    fn has_own_media(&self) -> bool {
+        true
+    }
+
     fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
         // The media of each are its own: none is one with the next.
         let found = self.record_at(position)?.map(|body| Ok(LocatedRecord { position, body }));

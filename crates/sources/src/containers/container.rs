@@ -22,6 +22,11 @@ pub(crate) trait Container: Send + Sync {
     /// The records from the start of a position on: to its end, or of a row to the end of the part that it is in.
     fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError>;
 
+    /// Whether each record has images and videos of its own, which no other shows.
+    fn has_own_media(&self) -> bool {
+        false
+    }
+
     /// Endings of files in it of which nothing is read.
     fn unread_endings(&self) -> BTreeSet<String> {
         BTreeSet::new()

@@ -6,11 +6,11 @@
 //! **Invariant:** a stream that is cut off or damaged ends with the bytes before the damage, which is kept as its [`Damage`]; errors are
 //! those of storage.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use manyframe_base::{InputFile, InputReader};
 use once_cell::sync::OnceCell;
 
@@ -82,7 +82,7 @@ impl Content {
         let has_failed = Arc::new(AtomicBool::new(false));
         let noting = BufReader::new(NotingReader { reader: self.file.reader(0), has_failed: Arc::clone(&has_failed) });
         let decoder: Box<dyn Read + Send> = match compression {
-            Compression::Gzip => Box::new(MultiGzDecoder::new(noting)),
+            Compression::Gzip => Box::new(GzipMembers(Some(GzDecoder::new(noting)))),
             Compression::Zstandard => Box::new(zstd::stream::read::Decoder::with_buffer(noting)?),
         };
         let buffer = vec![0; INFLATED_BYTES];
@@ -109,6 +109,42 @@ impl Content {
         let mut file = tempfile::tempfile().map_err(failed)?;
         io::copy(&mut reader, &mut file).and_then(|_| file.flush()).map_err(failed)?;
         Ok((InputFile::of_file(self.file.path(), file)?, damage))
+    }
+}
+
+/// The members of a gzip file, one after another. Zeros after a member fill a block up, and are no damage, as for Python and `gzip`.
+struct GzipMembers<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.0.take() {
+            let num_bytes = member.read(buffer)?;
+            if num_bytes > 0 || buffer.is_empty() {
+                self.0 = Some(member);
+                return Ok(num_bytes);
+            }
+            let mut rest = member.into_inner();
+            if pass_zeros(&mut rest)? {
+                self.0 = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over bytes that are zero; false if nothing follows them.
+fn pass_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        let num_bytes = bytes.len();
+        match bytes.iter().position(|&byte| byte != 0) {
+            Some(num_zeros) => {
+                reader.consume(num_zeros);
+                return Ok(true);
+            }
+            None if num_bytes == 0 => return Ok(false),
+            None => reader.consume(num_bytes),
+        }
     }
 }
 
@@ -168,6 +204,21 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         Content::of(InputFile::of_file(std::path::Path::new("a"), file).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn zeros_after_gzip_are_no_damage_and_anything_else_is() {
+        let text = |bytes: &[u8]| {
+            let content = content(bytes);
+            let (mut reader, damage) = content.reader().unwrap();
+            let mut found = Vec::new();
+            reader.read_to_end(&mut found).unwrap();
+            (String::from_utf8(found).unwrap(), damage.found().is_some())
+        };
+        let (first, second) = (gzip(b"one"), gzip(b"two"));
+        assert_eq!(text(&[&first[..], &[0; 70_000]].concat()), ("one".to_owned(), false));
+        assert_eq!(text(&[&first[..], &[0; 512], &second, &[0; 3]].concat()), ("onetwo".to_owned(), false));
+        assert_eq!(text(&[&first[..], b"\0\0x"].concat()), ("one".to_owned(), true));
     }
 
     #[test]

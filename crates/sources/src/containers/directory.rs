@@ -135,6 +135,10 @@ impl Container for SampleDirectory {
         Ok(self.0.body(position)?)
     }
 
+    fn has_own_media(&self) -> bool {
+        true
+    }
+
     fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
         match rows_from(position, &self.parts()) {
             Some(rows) => Box::new(Self(Arc::clone(&self.0))).records(Some(rows)),

@@ -1,33 +1,46 @@
-//! JSON lines: each line is a record, whatever it contains.
+//! JSON lines: each line is a record, whatever it contains; but where objects follow each other in a line, as where a line feed was lost,
+//! each of them is one.
 
-use std::io::Read;
+use std::io::{self, Read};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
-use crate::json::grammar;
+use crate::json::grammar::{self, Grammar, ScanStep};
 use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, whole};
 use crate::json::sniff::byte_order_mark_length;
 use crate::json::window::ByteWindow;
-use crate::raw::RawBody;
 
 /// Reads the lines of a file that are not blank.
 pub(crate) struct Lines<R> {
     window: ByteWindow<R>,
     is_started: bool,
+    /// What is left of a line of several objects: it begins with one.
+    rest: Option<LineEnd>,
+}
+
+/// Where the line at the front of the window ends.
+#[derive(Clone, Copy)]
+struct LineEnd {
+    num_bytes: usize,
+    /// Whether the file ends there, without a line feed.
+    is_last: bool,
 }
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { window: ByteWindow::new(reader), is_started: false }
+        Self { window: ByteWindow::new(reader), is_started: false, rest: None }
     }
 
     /// The lines of a window that begins with one.
     pub(crate) fn of_window(window: ByteWindow<R>) -> Self {
-        Self { window, is_started: true }
+        Self { window, is_started: true, rest: None }
     }
 
-    /// The next line that is not blank.
+    /// The next line that is not blank, or the next object of a line.
     pub(crate) fn next_record(&mut self) -> NextRecord {
+        if let Some(end) = self.rest.take() {
+            return Ok(Some(self.take(end, true)));
+        }
         if !self.is_started {
             self.window.grow()?;
             self.window.consume(byte_order_mark_length(self.window.bytes()));
@@ -36,28 +49,47 @@ impl<R: Read> Lines<R> {
         if !self.window.consume_while(grammar::is_space)? {
             return Ok(None);
         }
+        match self.line_end()? {
+            Some(end) => {
+                let line = self.window.bytes().split_at(end.num_bytes).0;
+                let is_of_several = may_be_several(line);
+                Ok(Some(self.take(end, is_of_several)))
+            }
+            None => self.skip_line(),
+        }
+    }
+
+    /// Where the line at the front ends; `None` if it is too long to be kept.
+    fn line_end(&mut self) -> io::Result<Option<LineEnd>> {
         let mut searched = 0;
         loop {
             let bytes = self.window.bytes();
             if let Some(at) = memchr(b'\n', bytes.split_at(searched).1) {
-                let line = bytes.split_at(searched + at).0.trim_ascii_end();
-                let (num_bytes, body) = (line.len(), whole(line));
-                return Ok(Some(self.take(num_bytes, body)));
+                return Ok(Some(LineEnd { num_bytes: searched + at, is_last: false }));
             }
             searched = bytes.len();
             if is_overlong(searched) {
-                return self.skip_line();
+                return Ok(None);
             }
             if !self.window.grow()? {
-                let body = last(self.window.bytes());
-                return Ok(Some(self.take(searched, body)));
+                return Ok(Some(LineEnd { num_bytes: searched, is_last: true }));
             }
         }
     }
 
-    fn take(&mut self, num_bytes: usize, body: RawBody) -> LocatedRecord {
+    /// Takes a line, or its first object if others follow.
+    fn take(&mut self, end: LineEnd, is_of_several: bool) -> LocatedRecord {
+        let bytes = self.window.bytes().split_at(end.num_bytes).0;
+        let line = if end.is_last { bytes } else { bytes.trim_ascii_end() };
+        let (num_bytes, body) = match is_of_several.then(|| first_of_several(line)).flatten() {
+            Some(num_bytes) => (num_bytes, whole(line.split_at(num_bytes).0)),
+            None if end.is_last => (line.len(), last(line)),
+            None => (line.len(), whole(line)),
+        };
         let position = self.window.position(num_bytes as u64);
-        self.window.consume(num_bytes);
+        let rest = bytes.split_at(num_bytes).1.trim_ascii_start().len();
+        self.window.consume(end.num_bytes - rest);
+        self.rest = (rest > 0).then_some(LineEnd { num_bytes: rest, ..end });
         LocatedRecord { position, body }
     }
 
@@ -67,4 +99,15 @@ impl<R: Read> Lines<R> {
         self.window.consume_while(|byte| byte != b'\n')?;
         Ok(Some(LocatedRecord { position: self.window.consumed_since(start), body }))
     }
+}
+
+/// Length of the first object of a line, if another follows it.
+pub(crate) fn first_of_several(line: &[u8]) -> Option<usize> {
+    let ScanStep::Complete(num_bytes) = Grammar::new().advance(line) else { return None };
+    line.get(num_bytes..)?.trim_ascii_start().starts_with(b"{").then_some(num_bytes)
+}
+
+/// Whether something in a line looks like the end of an object before another: rarely text, and never values of one object.
+fn may_be_several(line: &[u8]) -> bool {
+    memchr_iter(b'{', line).any(|at| line.split_at(at).0.trim_ascii_end().ends_with(b"}"))
 }

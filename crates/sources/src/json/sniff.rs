@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::json::grammar::{Grammar, ScanStep};
+use crate::json::lines::first_of_several;
 use crate::json::wrapper::{Outer, outer_of};
 
 /// How many bytes of a file are examined.
@@ -132,6 +133,8 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
         Outer::SeveralLists { names } => Err(NotRecords::several_lists(names.iter().map(String::as_str))),
         // Two lines are checked, so that damage in one of them does not make the file something else.
         Outer::Record if second.starts_with(b"{") && (is_object(first) || is_object(second)) => Ok(FileFormat::Lines),
+        // Perhaps all of the file.
+        Outer::Record if second.is_empty() && first_of_several(first).is_some() => Ok(FileFormat::Objects),
         Outer::Record => {
             Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects })
         }
@@ -155,6 +158,7 @@ mod tests {
         assert_eq!(format("{\"id\": 1, \n{\"id\": 2}\n"), Ok(FileFormat::Lines));
         assert_eq!(format("{\"id\": [1, 2"), Ok(FileFormat::Lines));
         assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(FileFormat::Objects));
+        assert_eq!(format("{\"id\": 1}{\"id\": 2}{\"id\""), Ok(FileFormat::Objects));
         assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(FileFormat::Lines));
         assert_eq!(format("{\"a\": NaN, \"b\": [{}]}\n{\"a\": NaN}"), Ok(FileFormat::Lines));
         assert_eq!(format("\u{feff} {\"data\": [\n {\"id\""), Ok(FileFormat::Wrapped { start: 14 }));

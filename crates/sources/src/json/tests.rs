@@ -165,6 +165,27 @@ fn a_line_feed_in_a_string_costs_one_record() {
 }
 
 #[test]
+fn objects_in_one_line_are_a_record_each() {
+    let good = b"{\"a\": \"} {\", \"b\": [{}, {}]}";
+    for between in ["", " ", "\t "] {
+        // In the first line, in the middle, and in the last one, which is cut off.
+        let line = [good, good, good].map(|it| str::from_utf8(it).unwrap()).join(between);
+        let text = format!("{{\"a\": 1}}{between}{{\"a\": 2}}\n{line} \r\n{{\"a\": 3}}\n{line}{between}{{\"a\": ");
+        let found = read(text.as_bytes());
+        check_places(text.as_bytes(), &found);
+        assert_eq!(found.len(), 2 + 3 + 1 + 4, "{text}");
+        let (cut_off, whole) = found.split_last().unwrap();
+        assert!(matches!(&cut_off.body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside")));
+        assert!(whole.iter().all(|one| matches!(&one.body, RawBody::Json(_))));
+    }
+    // All of a file, and more than a window holds.
+    let many = "{\"a\": 1}".repeat(200_000);
+    assert_eq!(read(many.as_bytes()).len(), 200_000);
+    // What follows an object and is none makes the line one damaged record.
+    assert_eq!(read(b"{\"a\": 1}\n{\"a\": 2}x{}\n{\"a\": 3}").len(), 3);
+}
+
+#[test]
 fn values_that_are_not_objects_are_records_too() {
     let found = read(b"[\n {\"a\": 1},\n null,\n {\"a\": 2}\n]");
     assert_eq!(found[1].body, RawBody::Json(b"null".to_vec()));

@@ -27,6 +27,14 @@ fn conversations_with_media_in_every_usual_field() {
                 r#"{"messages": [{"role": "user", "content": [{"type": "video", "video": "a.mp4"}, {"type": "text", "text": "hi"}]}, {"role": "assistant", "content": "ho"}]}"#,
                 r#"U [video a.mp4] "hi" A "ho""#,
             ),
+            (
+                r#"{"messages": [{"role": "user", "content": [{"type": "image", "image": "file:///data/a.jpg"}, {"type": "image", "image": {"url": "file://localhost/b.jpg"}}, {"type": "text", "text": "hi"}]}, {"role": "assistant", "content": "ho"}]}"#,
+                r#"U [/data/a.jpg] [/b.jpg] "hi" A "ho""#,
+            ),
+            (
+                r#"{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}, {"type": "text", "text": "hi"}]}, {"role": "assistant", "content": "ho"}]}"#,
+                "unsupported_media",
+            ),
             // TRL
             (
                 r#"{"prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "hi"}]}], "completion": [{"role": "assistant", "content": [{"type": "text", "text": "ho"}]}], "images": ["a.jpg"]}"#,

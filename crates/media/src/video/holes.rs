@@ -1,0 +1,121 @@
+//! Zeros in packets that no encoder writes: what a download or a disk left out.
+//!
+//! H.264 and HEVC keep zeros apart from each other, so that three of them are no data (ISO/IEC 14496-10 and 23008-2, section 7.4.1).
+//! The arithmetic codes of VP8, VP9 and AV1 can have a few in a row, and decoders make a picture of any number.
+
+use ffmpeg_next::codec::Id;
+use memchr::memmem;
+
+/// More zeros than an arithmetic code has in a row: a picture of nothing but what is most likely takes fewer bytes.
+const MOST_ZEROS: usize = 1000;
+
+/// The kind of unit in AV1 that is there to fill up.
+const AV1_PADDING: u8 = 15;
+
+/// Whether a packet has zeros inside that no encoder writes. `headers` are those that the container keeps apart from packets.
+pub(super) fn has_hole(codec: Id, headers: &[u8], packet: &[u8]) -> bool {
+    match codec {
+        Id::H264 | Id::HEVC => match (prefix_bytes(codec, headers), headers) {
+            (Some(num_bytes), _) => prefixed_units(packet, num_bytes).any(is_no_unit),
+            (None, [] | [0, 0, 1, ..] | [0, 0, 0, 1, ..]) => has_zeros_before_data(packet),
+            (None, _) => false,
+        },
+        Id::VP8 | Id::VP9 => has_many_zeros(packet),
+        Id::AV1 => av1_units(packet).any(has_many_zeros),
+        _ => false,
+    }
+}
+
+/// Bytes of the sizes before units; `None` if start codes are between them (ISO/IEC 14496-15, sections 5.3.3.1 and 8.3.3.1).
+fn prefix_bytes(codec: Id, headers: &[u8]) -> Option<usize> {
+    let position = if codec == Id::H264 { 4 } else { 21 };
+    let flags = *headers.get(position).filter(|_| headers.starts_with(&[1]))?;
+    Some(usize::from(flags & 3) + 1)
+}
+
+/// The units of a packet, each after its size. Ends where a size is beyond the packet.
+fn prefixed_units(mut packet: &[u8], prefix_bytes: usize) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (size, rest) = packet.split_at_checked(prefix_bytes)?;
+        let num_bytes = size.iter().fold(0, |size: usize, byte| size << 8 | usize::from(*byte));
+        let (unit, rest) = rest.split_at_checked(num_bytes)?;
+        packet = rest;
+        Some(unit)
+    })
+}
+
+/// Whether bytes are none of a unit of H.264 or HEVC: after two zeros come at least three, but for zeros at the end.
+fn is_no_unit(bytes: &[u8]) -> bool {
+    let is_data = |rest: &[u8]| rest.iter().any(|byte| *byte > 0);
+    memmem::find_iter(bytes, &[0; 2]).any(|at| {
+        let rest = bytes.get(at + 2..).unwrap_or_default();
+        rest.first().is_some_and(|next| *next < 3) && is_data(rest)
+    })
+}
+
+/// Whether more than two zeros precede something that is no start code.
+fn has_zeros_before_data(bytes: &[u8]) -> bool {
+    memmem::find_iter(bytes, &[0; 3]).any(|at| {
+        let rest = bytes.get(at + 3..).unwrap_or_default();
+        rest.iter().find(|byte| **byte > 0).is_some_and(|next| *next > 1)
+    })
+}
+
+/// Whether there are very many zeros before something else.
+fn has_many_zeros(bytes: &[u8]) -> bool {
+    let found = memmem::find(bytes, &[0; MOST_ZEROS]);
+    found.is_some_and(|at| bytes.split_at(at).1.iter().any(|byte| *byte > 0))
+}
+
+/// The units of AV1 in a packet, but for those that fill up (AV1 specification, section 5.3).
+fn av1_units(mut packet: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let units = std::iter::from_fn(move || {
+        let (&head, rest) = packet.split_first()?;
+        let rest = rest.get(usize::from(head >> 2 & 1)..)?;
+        let (num_bytes, rest) = if head & 2 == 0 { (rest.len(), rest) } else { leb128(rest)? };
+        let (unit, after) = rest.split_at_checked(num_bytes)?;
+        packet = after;
+        Some((head >> 3 & 15, unit))
+    });
+    units.filter(|(kind, _)| *kind != AV1_PADDING).map(|(_, unit)| unit)
+}
+
+/// A number in groups of seven bits, the lowest first, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let length = bytes.iter().take(8).position(|byte| byte & 0x80 == 0)? + 1;
+    let (number, rest) = bytes.split_at_checked(length)?;
+    let number = number.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
+    Some((usize::try_from(number).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_that_are_kept_apart_are_data() {
+        let avcc = [1, 66, 0, 30, 0xff];
+        let hole = |unit: &[u8]| has_hole(Id::H264, &avcc, &[&(unit.len() as u32).to_be_bytes()[..], unit].concat());
+        assert!(!hole(&[0x65, 0, 0, 3, 0, 0, 3, 1, 9, 0, 0, 0, 0]));
+        for unit in [&[0x65, 0, 0, 0, 9][..], &[0x65, 7, 0, 0, 1, 9], &[0x65, 0, 0, 2], &[0, 0, 0, 5]] {
+            assert!(hole(unit), "{unit:?}");
+        }
+        // A size has zeros, too, and one beyond the packet is not looked at.
+        assert!(!has_hole(Id::H264, &avcc, &[0, 0, 0, 2, 0x65, 1, 0, 0, 0, 9, 1]));
+        let bare = |bytes: &[u8]| has_hole(Id::HEVC, &[0, 0, 0, 1, 0x40], bytes);
+        assert!(!bare(&[0, 0, 0, 1, 0x26, 1, 5, 0, 0, 0, 0, 1, 2, 1, 0, 0, 3, 0]));
+        assert!(bare(&[0, 0, 0, 1, 0x26, 1, 5, 0, 0, 0, 0, 6]));
+    }
+
+    #[test]
+    fn an_arithmetic_code_has_few_zeros_in_a_row() {
+        let packet = |num_zeros: usize, end: &[u8]| [&[0x82, 0x49][..], &vec![0; num_zeros], end].concat();
+        assert!(!has_hole(Id::VP9, &[], &packet(MOST_ZEROS - 1, &[1])));
+        assert!(has_hole(Id::VP9, &[], &packet(MOST_ZEROS, &[1])));
+        assert!(!has_hole(Id::VP9, &[], &packet(MOST_ZEROS, &[])));
+        // A frame, and what fills up; each with its size in two bytes.
+        let unit = |kind: u8| [&[kind << 3 | 2, 0xe9, 0x07][..], &[0; 1000], &[1]].concat();
+        assert!(has_hole(Id::AV1, &[], &unit(6)));
+        assert!(!has_hole(Id::AV1, &[], &[unit(15), vec![6 << 3 | 2, 1, 9]].concat()));
+    }
+}
