@@ -1,10 +1,13 @@
 //! Promise: an evaluation set of needles has exactly the frames, places and options that its settings say, and nothing in it tells the
 //! answer but the needle.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use manyframe_core::{SampleImage, SampleVisual, VisualKind};
+use manyframe_dataset::DatasetReader;
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, contents_below, encode, run, run_python};
@@ -24,6 +27,29 @@ fn make_videos(media: &Path) {
             "{name}"
         );
     }
+}
+
+/// A clip of 6 s at 8 frames a second, whose waves are others in each second.
+const WAVES: &str = "color=size=128x72:rate=8:duration=6,format=rgb24,\
+                     geq=r='128+120*sin((X+90*T)/9)':g='128+120*sin(Y*(1+T)/14)':b=60";
+
+fn make_video(path: &Path, source: &str) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264"]);
+    command.args(["-pix_fmt", "yuv420p", "-crf", "10", "-threads", "1"]).arg(path);
+    assert!(command.status().unwrap().success(), "{}", path.display());
+}
+
+/// A needle of three frames, from the twelfth frame of its video on.
+fn clip() -> Value {
+    json!({ "name": "a wave", "clip": "waves.mp4", "start_s": 1.3, "num_frames": 3, "question": "What is on the cloth?",
+            "answer": "waves", "wrong": ["stars", "clubs", "dots "] })
+}
+
+/// Needles with clips: as many pictures as ordering takes.
+fn needles_with_clips() -> Vec<Value> {
+    let second = json!({ "name": "a ripple", "clip": "waves.mp4", "start_s": 4, "num_frames": 2 });
+    [needles(), vec![clip(), second]].concat()
 }
 
 /// A picture like no frame of the videos.
@@ -77,6 +103,7 @@ impl Set {
         let mut workshop = Workshop::new();
         let media = workshop.path("media");
         make_videos(&media);
+        make_video(&media.join("waves.mp4"), WAVES);
         (0..3).for_each(|number| fs::write(media.join(format!("{number}.png")), picture(number)).unwrap());
         (0..12).for_each(|number| {
             fs::write(media.join(format!("photo{number}.jpg")), crate::support::photo(number, 90, 70)).unwrap();
@@ -151,6 +178,111 @@ fn a_needle_that_is_in_the_haystack_is_rejected() {
 }
 
 #[test]
+fn a_clip_takes_as_many_frames_as_it_says() {
+    for (place, num_frames) in [("insert", 4 * 3 * (3 * (7 + 17) + (9 + 19))), ("replace", 4 * 3 * 4 * (6 + 16))] {
+        let settings = json!({ "place": place, "questions_per_cell": 4 });
+        let set = Set::with_needles(&settings, &[needles(), vec![clip()]].concat());
+        let built = set.build();
+        assert_eq!(built.manifest.total.num_samples, 2 * 3 * 4 * 4, "{:?}", built.outcomes());
+        assert_eq!(set.check(&built), format!("96 samples, {num_frames} frames\n"));
+        built.verify();
+    }
+}
+
+#[test]
+fn clips_are_ordered_and_counted_among_images_and_texts() {
+    let tasks =
+        ["retrieval_insert", "retrieval_both", "ordering_insert", "ordering_both", "counting_insert", "counting_both"];
+    for place in ["insert", "replace"] {
+        let settings = json!({ "place": place, "tasks": tasks, "lengths": [24], "num_needles": 5, "questions_per_cell": 4, "seed": 8 });
+        let set = Set::with_needles(&settings, &needles_with_clips());
+        let built = set.build();
+        assert_eq!(built.outcomes(), [("delivered".to_owned(), 6 * 4 * 4)].into());
+        assert!(set.check(&built).starts_with("96 samples, "));
+    }
+}
+
+#[test]
+fn a_clip_with_a_frame_of_the_haystack_or_too_few_frames_is_rejected() {
+    let mut needles = vec![clip()];
+    needles[0]["start_s"] = json!(0);
+    let set = Set::with_needles(&json!({ "lengths": [16], "depths": [500] }), &needles);
+    // Its second frame is the first of a video of the haystack.
+    let source = format!(
+        "{WAVES},scale=160:90,trim=duration=1,fps=5[a];testsrc2=size=160x90:rate=5:duration=3[b];[a][b]concat=n=2"
+    );
+    make_video(&set.workshop.path("media/waves.mp4"), &source);
+    let built = set.build();
+    assert_eq!(built.outcomes(), [("needle_in_haystack".to_owned(), 4)].into());
+    let detail = built.ledger[0].detail.as_ref().unwrap();
+    assert!(detail.contains("frame 1 of the needle \"waves.mp4\" looks like frame "), "{detail}");
+    make_video(&set.workshop.path("media/waves.mp4"), WAVES);
+    assert_eq!(set.build().outcomes(), [("delivered".to_owned(), 4)].into());
+
+    needles[0]["num_frames"] = json!(7);
+    let built = Set::with_needles(&json!({ "lengths": [16], "depths": [500] }), &needles).build();
+    assert_eq!(built.outcomes(), [("needle_too_short".to_owned(), 4)].into());
+    let detail = built.ledger[0].detail.as_ref().unwrap();
+    assert!(detail.ends_with("6 frames, one every 1 s, in \"waves.mp4\" from 0 s on; 7 are to be shown"), "{detail}");
+}
+
+/// Films and photographs that belong to other sources: files, parts of files, members of an archive, and a dataset.
+fn lenders(set: &mut Set) {
+    let workshop = &mut set.workshop;
+    let said = json!([{ "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": "A test." }]);
+    let films = json!([
+        { "id": "w", "video": "wide.mp4", "conversations": said },
+        { "id": "t", "video": "tall.mp4", "conversations": said },
+        { "id": "again", "video": "wide.mp4", "conversations": said },
+    ]);
+    workshop.add_source("films", "llava_video", &films, "take = 0");
+    let files: Vec<(String, Vec<u8>)> =
+        (0..6).map(|number| (format!("p{number}.jpg"), crate::support::photo(number, 90, 70))).collect();
+    workshop.write("archive/photos.tar", crate::support::tar_of(&files));
+    let photos: Vec<Value> =
+        (0..6).map(|number| crate::support::llava(&format!("p{number}"), &format!("p{number}.jpg"))).collect();
+    workshop.write("photos.json", json!(photos).to_string());
+    workshop.head.push_str(&format!(
+        "[[source]]\nname = \"photos\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\ntake = 0\n",
+        workshop.text("photos.json"),
+        workshop.text("archive/photos.tar"),
+    ));
+    let mut earlier = Workshop::new();
+    let others: Vec<Value> =
+        (6..12).map(|number| crate::support::llava(&format!("{number}"), &format!("{number}.jpg"))).collect();
+    (6..12).for_each(|number| _ = earlier.write(&format!("media/{number}.jpg"), crate::support::photo(number, 90, 70)));
+    earlier.head.push_str("[output]\nformats = [\"parquet\"]\n");
+    earlier.add_source("others", "llava", &json!(others), "");
+    run(&["build", &earlier.pipeline(), "--output", &workshop.text("earlier"), "--quiet"], 0);
+    workshop.head.push_str(&format!(
+        "[[source]]\nname = \"replayed\"\nkind = \"dataset\"\ntake = 0\nfrom = {:?}\n",
+        workshop.text("earlier")
+    ));
+}
+
+#[test]
+fn haystacks_are_taken_from_sources_of_any_kind() {
+    let settings = json!({ "haystacks": [], "haystack_sources": ["films"], "image_sources": ["photos", "replayed"],
+                           "tasks": ["v_niah", "image_retrieval"], "lengths": [12], "questions_per_cell": 3 });
+    let mut set = Set::new(&settings);
+    lenders(&mut set);
+    let built = set.build();
+    assert_eq!(built.manifest.total.num_samples, 2 * 3 * 3 * 4, "{:?}", built.outcomes());
+    built.verify();
+    // The reference knows files: those that the sources name.
+    set.settings["haystacks"] = json!(["wide.mp4", "tall.mp4"]);
+    set.settings["images"] = json!((0..12).map(|number| format!("photo{number}.jpg")).collect::<Vec<_>>());
+    assert!(set.check(&built).starts_with("72 samples, "));
+    let row = built.ledger.iter().find(|row| row.upstream_id.starts_with("v_niah")).unwrap();
+    let sample = built.sample(&row.id.to_string());
+    assert!(sample["visuals"][0]["path"].as_str().unwrap().starts_with("films:"), "{sample}");
+    // What a source lost is found out, as any medium that changes.
+    make_video(&set.workshop.path("media/tall.mp4"), "testsrc=size=96x96:rate=4:duration=3");
+    make_video(&set.workshop.path("media/wide.mp4"), "testsrc2=size=160x90:rate=5:duration=4");
+    assert_eq!(set.build().outcomes()["haystack_too_short"], 36);
+}
+
+#[test]
 fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
     let set = Set::new(&json!({ "lengths": [6, 22], "depths": [500] }));
     let built = set.build();
@@ -162,7 +294,7 @@ fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
     );
 }
 
-const TASKS_OF_VIDEOS: [&str; 9] = [
+const TASKS_OF_VIDEOS: [&str; 10] = [
     "retrieval_edit",
     "retrieval_insert",
     "retrieval_both",
@@ -172,6 +304,7 @@ const TASKS_OF_VIDEOS: [&str; 9] = [
     "counting_edit",
     "counting_insert",
     "counting_both",
+    "counting_paste",
 ];
 
 #[test]
@@ -181,8 +314,8 @@ fn every_task_is_what_a_reference_makes_of_it_and_loaders_read_it() {
         let set = Set::new(&json!({ "place": place, "tasks": tasks, "lengths": [9], "depths": [500], "num_needles": 3,
                                     "images": ["photo[0-9].jpg", "photo1?.jpg"], "questions_per_cell": 2, "seed": 5 }));
         let built = set.build();
-        assert_eq!(built.outcomes(), [("delivered".to_owned(), 12 * 2 * 4)].into());
-        assert!(set.check(&built).starts_with("96 samples, "));
+        assert_eq!(built.outcomes(), [("delivered".to_owned(), 13 * 2 * 4)].into());
+        assert!(set.check(&built).starts_with("104 samples, "));
         built.verify();
         if place == "replace" {
             continue;
@@ -192,14 +325,15 @@ fn every_task_is_what_a_reference_makes_of_it_and_loaders_read_it() {
         let export = |form: &str, output: &str, prefix: &str| {
             run(&["export", &dataset, "--format", form, "--output", output, "--path-prefix", prefix, "--quiet"], 0)
         };
-        let exported = export("lmms_eval", &lmms_eval, "");
+        let exported = export("lmms_eval", &lmms_eval, &format!("{lmms_eval}/"));
         assert!(
             String::from_utf8_lossy(&exported.stdout).contains("skipped: 24 questions about many images"),
             "{exported:?}"
         );
         export("vlmevalkit", &vlmevalkit, &format!("{vlmevalkit}/"));
         let read = run_python("video", "tests/python/read_needle_exports.py", &[&dataset, &lmms_eval, &vlmevalkit]);
-        assert!(read.starts_with("96 questions, "), "{read}");
+        assert!(read.starts_with("104 questions, "), "{read}");
+        assert_eq!(run_python("datasets", "tests/python/ask_lmms_eval_task.py", &[&lmms_eval]), "80 questions\n");
     }
 }
 
@@ -231,13 +365,80 @@ fn the_grid_has_the_tokens_of_the_samples() {
     assert!(String::from_utf8_lossy(&table.stdout).contains("v_niah of length 30: haystack_too_short"), "{table:?}");
 }
 
+/// The tokens that a family's paper or processor states for a visual, from the files that are delivered.
+fn tokens_by_law(family: &str, visual: &SampleVisual, first: &SampleImage) -> u64 {
+    let num_frames = visual.num_images as u64;
+    let cells = |edge_px: u32| u64::from(first.width_px / edge_px) * u64::from(first.height_px / edge_px);
+    match (family, visual.kind) {
+        // Two frames are seen at once, in cells of 2 × 2 patches.
+        ("qwen2.5-vl", VisualKind::Video) => num_frames.div_ceil(2) * cells(28),
+        ("qwen3-vl", VisualKind::Video) => num_frames.div_ceil(2) * cells(32),
+        ("qwen2.5-vl", _) => cells(28),
+        ("qwen3-vl", _) => cells(32),
+        ("internvl", VisualKind::Video) => 256 * num_frames,
+        // 14 × 14 of a frame and a line break; one of many images is 27 × 27 and a line break.
+        ("llava-onevision", VisualKind::Video) => 196 * num_frames + 1,
+        ("llava-onevision", _) => 730,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_grid_of_a_model_family_has_the_tokens_of_its_law() {
+    for family in ["qwen2.5-vl", "qwen3-vl", "internvl", "llava-onevision"] {
+        let tasks = ["v_niah", "counting_both", "image_retrieval"];
+        let tasks = &tasks[..if family == "internvl" { 2 } else { 3 }];
+        let settings = json!({ "tasks": tasks, "images": ["photo*.jpg"], "lengths": [6, 9], "depths": [0, 500] });
+        let mut set = Set::with_needles(&settings, &[needles(), vec![clip()]].concat());
+        let tokenizer = crate::families::tokenizer(&set.workshop);
+        set.workshop.head = format!(
+            "name = \"t\"\n[output]\nformats = [\"parquet\"]\n[format]\ntokenizer = {tokenizer:?}\n[model]\nfamily = {family:?}\n"
+        );
+        let answer = run(&["needles", &set.workshop.pipeline(), "--json", "--quiet"], 0);
+        let cells: Vec<Value> = serde_json::from_slice(&answer.stdout).unwrap();
+        let built = set.build();
+        let dataset = DatasetReader::open(&built.dataset).unwrap();
+        let questions: HashMap<_, _> =
+            dataset.needles().unwrap().into_iter().map(|entry| (entry.sample, entry.question)).collect();
+        let mut tokens: BTreeMap<(String, u32, Option<u32>), Vec<u64>> = BTreeMap::new();
+        for sample in dataset.shards_of_one_format().flat_map(|shard| dataset.samples(shard).unwrap()) {
+            let sample = sample.unwrap();
+            let question = &questions[&sample.id];
+            let by_law =
+                sample.visuals.iter().map(|visual| tokens_by_law(family, visual, &sample.images[visual.first_image]));
+            assert_eq!(sample.cost.visual_tokens, by_law.sum::<u64>(), "{family}: {question:?}");
+            let num_shown: usize = sample.visuals.iter().map(|visual| visual.num_images).sum();
+            assert_eq!((num_shown, sample.images.len()), (question.num_shown as usize, num_shown), "{family}");
+            let num_ids = sample.tokens.unwrap().input_ids.len() as u64;
+            let cell = (question.task.as_str().to_owned(), question.length, question.depth);
+            tokens.entry(cell).or_default().push(num_ids);
+        }
+        assert_eq!(tokens.len(), cells.len(), "{family}: {:?}", built.outcomes());
+        for cell in &cells {
+            let key = (
+                cell["task"].as_str().unwrap().to_owned(),
+                cell["length"].as_u64().unwrap() as u32,
+                cell["depth"].as_u64().map(|depth| depth as u32),
+            );
+            let of_cell = &tokens[&key];
+            assert_eq!(cell["num_tokens"], json!([of_cell.iter().min(), of_cell.iter().max()]), "{family}: {cell}");
+        }
+        built.verify();
+    }
+}
+
 #[test]
 fn what_makes_no_set_is_said_before_anything_is_read() {
     for (settings, message) in [
         (json!({ "lengths": [] }), "needles: has no lengths: numbers of frames, such as [64, 128]"),
         (json!({ "depths": [1001] }), "needles: has a depth of more than 1000 thousandths"),
         (json!({ "tasks": ["image_counting"] }), "needles: has no images among which needles are hidden"),
-        (json!({ "tasks": ["ordering_insert"] }), "ordering_insert needs 4 images, there are 3"),
+        (json!({ "tasks": ["ordering_insert"] }), "ordering_insert needs 4 images or clips, there are 3"),
+        (
+            json!({ "haystack_sources": ["films"] }),
+            "source.set.needles.haystack_sources names \"films\", which is no source of this file, or one of needles",
+        ),
+        (json!({ "image_sources": ["set"] }), "source.set.needles.image_sources names \"set\""),
         (json!({ "haystacks": ["nothing/*.mp4"] }), "no file in a directory of media matches \"nothing/*.mp4\""),
     ] {
         let set = Set::new(&settings);
@@ -245,6 +446,14 @@ fn what_makes_no_set_is_said_before_anything_is_read() {
         let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
         assert!(stderr.contains(message), "{stderr}");
     }
+    let mut endless = clip();
+    endless.as_object_mut().unwrap().remove("num_frames");
+    let set = Set::with_needles(&json!({}), &[endless]);
+    let failed = run(&["build", &set.workshop.pipeline(), "--output", &set.workshop.text("out"), "--quiet"], 2);
+    assert!(
+        String::from_utf8_lossy(&failed.stderr).contains("the clip of \"a wave\" needs `num_frames`"),
+        "{failed:?}"
+    );
     let mut telling = needles();
     telling[0]["question"] = json!("Is the tint of the board Amber?");
     let set = Set::with_needles(&json!({}), &telling);

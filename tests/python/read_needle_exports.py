@@ -2,10 +2,12 @@
 
 usage: read_needle_exports.py DATASET LMMS_EVAL VLMEVALKIT
 
-Written after the public loaders; none of their code is used. The task `vnbench` of lmms-eval takes the file that `video_name` ends with, asks
-`question` and a line of instructions, compares a letter with `answer`, and counts a video as right if four answers about it are; it knows nine
-`task_type`s. VLMEvalKit reads a table of custom multiple choice with `index`, `question`, a column for each option, `answer` and
-`image_path`, which is a path or a list as Python writes it.
+Written after the public loaders; none of their code is used.
+
+* Loaders of VNBench take the file that `video_name` ends with, and know nine `task_type`s.
+* VLMEvalKit reads a table of custom multiple choice by pandas, with `index`, `question`, a column for each option, `answer` and `image_path`,
+  which is a path or a list as Python writes it. One that is circular has groups of indices that are equal modulo 1,000,000, the least of which
+  is below it.
 
 Prints how many questions, frames and images were compared; exits with 1 at the first fault.
 """
@@ -14,7 +16,7 @@ import ast
 import csv
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import av
@@ -64,10 +66,15 @@ def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:
 
 
 def read_vlmevalkit(directory: Path, lines: list[dict], images: dict) -> int:
-    with open(directory / "needles.tsv", newline="") as table:
+    with open(directory / "needles_circular.tsv", newline="") as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
-    if len(rows) != len(lines) or [row["index"] for row in rows] != [str(number) for number in range(len(rows))]:
-        fail(f"needles.tsv has {len(rows)} questions, expected {len(lines)}")
+    if len(rows) != len(lines):
+        fail(f"the table has {len(rows)} questions, expected {len(lines)}")
+    groups = defaultdict(set)
+    for row, line in zip(rows, lines):
+        groups[int(row["index"]) % 1_000_000].add((line["group"], int(row["index"]) // 1_000_000))
+    if any({place for _, place in group} != set(range(4)) or len({name for name, _ in group}) > 1 for group in groups.values()):
+        fail(f"indices do not group permutations: {dict(groups)}")
     num_images = 0
     for row, line in zip(rows, lines):
         text = row["image_path"]

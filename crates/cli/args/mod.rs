@@ -446,9 +446,9 @@ pub(crate) enum ExportForm {
     PackedParquet,
     /// XTuner's preset packs of a dataset of texts: data.jsonl, boundaries.npy, samples.npy, paths.json.
     XtunerPack,
-    /// Questions about needles with their videos, as the task vnbench of lmms-eval reads them: vnbench.json, videos/.
+    /// Questions about needles with their videos, and a task of lmms-eval that asks them: vnbench.json, videos/, needles.yaml.
     LmmsEval,
-    /// Questions about needles with their frames or images, as VLMEvalKit reads custom multiple choice: needles.tsv, images/.
+    /// Questions about needles with their frames or images, as VLMEvalKit reads custom multiple choice: needles_circular.tsv, images/.
     Vlmevalkit,
 }
 

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         (ExportForm::PackedParquet, _) => (ExportFormat::PackedParquet, ""),
         (ExportForm::XtunerPack, _) => (ExportFormat::XtunerPacks, "paths.json"),
         (ExportForm::LmmsEval, _) => (ExportFormat::LmmsEval, "vnbench.json"),
-        (ExportForm::Vlmevalkit, _) => (ExportFormat::VlmEvalKit, "needles.tsv"),
+        (ExportForm::Vlmevalkit, _) => (ExportFormat::VlmEvalKit, "needles_circular.tsv"),
     };
     let is_evaluation = matches!(format, ExportFormat::LmmsEval | ExportFormat::VlmEvalKit);
     let is_packed = format != ExportFormat::LlavaJson && !is_evaluation;

@@ -28,7 +28,7 @@ pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{
     BlobRef, Clip, ClipFile, ClipFrames, ComposedVideo, Edit, FrameChoice, FrameEdit, Grid, MediaKind, MediaLocation,
-    MediaRef, PreparedClip, TileCut,
+    MediaRef, NeedleClip, NeedleFrame, PastedImage, PreparedClip, TileCut,
 };
 pub use needle::{NeedleKind, NeedleOption, NeedleQuestion, NeedleTask, PlacedNeedle};
 pub use record::{

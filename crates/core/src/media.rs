@@ -89,26 +89,34 @@ pub struct ComposedVideo {
 impl ComposedVideo {
     /// Number of frames that are shown.
     pub fn num_shown(&self) -> usize {
-        let inserted = self.edits.iter().filter(|edit| matches!(edit.edit, Edit::Insert(_))).count();
+        let inserted = self.edits.iter().filter(|edit| edit.edit.is_inserted()).count();
         self.num_frames as usize + inserted
     }
 
-    /// The images that are put in between, by their paths.
+    /// The images that are put in between, or on frames, by their paths.
     pub fn images(&self) -> impl Iterator<Item = &String> {
         self.edits.iter().filter_map(|edit| match &edit.edit {
-            Edit::Insert(path) | Edit::Replace(path) => Some(path),
-            Edit::Write(_) => None,
+            Edit::Insert(path) | Edit::Replace(path) | Edit::Paste(PastedImage { path, .. }) => Some(path),
+            Edit::InsertFrame(_) | Edit::ReplaceFrame(_) | Edit::Write(_) => None,
+        })
+    }
+
+    /// The clips that are put in between, each as often as it is shown.
+    pub fn clips(&self) -> impl Iterator<Item = &NeedleClip> {
+        self.edits.iter().filter_map(|edit| match &edit.edit {
+            Edit::InsertFrame(frame) | Edit::ReplaceFrame(frame) => (frame.number == 0).then_some(&frame.clip),
+            Edit::Insert(_) | Edit::Replace(_) | Edit::Paste(_) | Edit::Write(_) => None,
         })
     }
 
     /// Every path that upstream wrote.
     pub fn paths(&self) -> impl Iterator<Item = &String> {
-        self.videos.iter().chain(self.images())
+        self.videos.iter().chain(self.images()).chain(self.clips().map(|clip| &clip.path))
     }
 }
 
 /// A frame that is not as its video has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrameEdit {
     /// Its position among all frames that are shown, from 0.
     pub index: u32,
@@ -118,15 +126,57 @@ pub struct FrameEdit {
 }
 
 /// What is done to a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
     /// The image at this path is shown besides all frames.
     Insert(String),
     /// The image at this path is shown in place of the frame.
     Replace(String),
+    /// A frame of a clip is shown besides all frames.
+    InsertFrame(NeedleFrame),
+    /// A frame of a clip is shown in place of the frame.
+    ReplaceFrame(NeedleFrame),
+    /// An image is put on the frame, small.
+    Paste(PastedImage),
     /// This text is written on the frame.
     Write(String),
+}
+
+impl Edit {
+    /// Whether something is shown besides all frames.
+    pub fn is_inserted(&self) -> bool {
+        matches!(self, Self::Insert(_) | Self::InsertFrame(_))
+    }
+}
+
+/// An image in quarters of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastedImage {
+    /// The image as upstream wrote its path.
+    pub path: String,
+    /// The quarters in whose middle it is, ascending: 0 is the top left one, 1 the top right, 2 the bottom left, 3 the bottom right.
+    pub quarters: Vec<u8>,
+}
+
+/// A short part of a video that is put into others: its frames have their interval, and follow each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeedleClip {
+    /// The video as upstream wrote its path.
+    pub path: String,
+    /// Where the part starts, in seconds from the first frame of the video.
+    pub start_s: f64,
+    /// Number of frames that are shown of it.
+    pub num_frames: u32,
+}
+
+/// A frame of a clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeedleFrame {
+    /// The clip.
+    pub clip: NeedleClip,
+    /// Position of the frame in it, from 0. Those before are shown right before it.
+    pub number: u32,
 }
 
 /// A video file that an earlier build delivered, and the frames that it chose.

@@ -13,20 +13,22 @@ pub enum NeedleTask {
     RetrievalEdit,
     /// VNBench: an image is put into a video, and the question is about it.
     RetrievalInsert,
-    /// VNBench: an image and a text are in a video, and the question is about one of them.
+    /// An image and a text are in a video, and the question is about one of them.
     RetrievalBoth,
     /// VNBench: the order of texts that are written on frames.
     OrderingEdit,
     /// VNBench: the order of images that are put into a video.
     OrderingInsert,
-    /// VNBench: the order of texts and images.
+    /// The order of texts and images.
     OrderingBoth,
     /// VNBench: how often a text is written on a frame.
     CountingEdit,
     /// VNBench: how often an image is put into a video.
     CountingInsert,
-    /// VNBench: how often a text is written and an image is put in, together.
+    /// How often a text is written and an image is put in, together.
     CountingBoth,
+    /// VNBench, its second counting by editing: how often an image is on a few frames, small, up to four times on each.
+    CountingPaste,
     /// Which of many images shows the needle, at each depth.
     ImageRetrieval,
     /// In which order needles are among many images.
@@ -48,6 +50,7 @@ impl NeedleTask {
         Self::CountingEdit,
         Self::CountingInsert,
         Self::CountingBoth,
+        Self::CountingPaste,
         Self::ImageRetrieval,
         Self::ImageOrdering,
         Self::ImageCounting,
@@ -66,6 +69,7 @@ impl NeedleTask {
             Self::CountingEdit => "counting_edit",
             Self::CountingInsert => "counting_insert",
             Self::CountingBoth => "counting_both",
+            Self::CountingPaste => "counting_paste",
             Self::ImageRetrieval => "image_retrieval",
             Self::ImageOrdering => "image_ordering",
             Self::ImageCounting => "image_counting",
@@ -92,7 +96,8 @@ pub struct NeedleQuestion {
     pub length: u32,
     /// How deep in the haystack the needle is, in thousandths of `length`; null if needles are at several places.
     pub depth: Option<u32>,
-    /// Position of the needle among the frames or images that are shown, from 0; null where `depth` is.
+    /// Position of the needle among the frames or images that are shown, from 0, of a clip that of its first frame; null where `depth`
+    /// is.
     pub index: Option<u32>,
     /// Number of frames or images that are shown: `length`, and those that are inserted.
     pub num_shown: u32,
@@ -134,8 +139,14 @@ pub struct PlacedNeedle {
     pub name: String,
     /// What it is.
     pub kind: NeedleKind,
-    /// Its positions among the frames or images that are shown, from 0, ascending.
+    /// Its positions among the frames or images that are shown, from 0, ascending; of a clip, those of all of its frames.
     pub indices: Vec<u32>,
+    /// Number of frames, one after the other, that a clip takes each time it is shown; absent of images and texts, which take one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_frames: Option<u32>,
+    /// How often it is on each of the frames at `indices`, if it is small and put on frames; absent if it is the frame, or written on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Vec<u32>>,
 }
 
 /// What a needle is.
@@ -146,4 +157,6 @@ pub enum NeedleKind {
     Image,
     /// A text on a frame.
     Text,
+    /// A short part of a video.
+    Clip,
 }

@@ -171,9 +171,12 @@ reject_codes! {
     /// The videos of a haystack have fewer frames than are to be shown.
     HaystackTooShort = "haystack_too_short",
         cure: "add videos to `haystacks`, lower the largest of `lengths`, or take frames more often by `interval_s`",
+    /// A clip is to be shown as a needle, and has too few frames.
+    NeedleTooShort = "needle_too_short",
+        cure: "lower `num_frames` of the needle, let it start earlier, or take frames more often by `interval_s`",
     /// A needle looks like an image of its haystack, so that a question about it has two answers.
     NeedleInHaystack = "needle_in_haystack",
-        cure: "use another image as a needle, or lower `max_distance` of `[source.needles]`; the detail says which frame it is like",
+        cure: "use another image or clip as a needle, or lower `max_distance` of `[source.needles]`; the detail says which frame it is like",
     /// The sample is longer than the sequence length.
     TooLong = "too_long",
         cure: "raise `format.max_tokens`, or let `[overlength]` take fewer frames, tiles, pixels or turns",
@@ -209,6 +212,7 @@ impl RejectCode {
             // The video may have been cut short.
             | Self::ClipRange
             | Self::HaystackTooShort
+            | Self::NeedleTooShort
             | Self::NeedleInHaystack => true,
             Self::MalformedRecord
             | Self::IncompleteFile

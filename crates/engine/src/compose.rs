@@ -1,14 +1,16 @@
-//! Composes a haystack with its needles: decodes the frames of its videos, brings them to one size, puts images in between and
-//! writes texts on frames.
+//! Composes a haystack with its needles: decodes the frames of its videos, brings them to one size, puts images and clips in between
+//! and writes texts on frames.
 //!
 //! **Invariant:** a needle does not look like a frame of its haystack: the record is rejected instead.
 
 use std::sync::Arc;
 
-use manyframe_core::{ComposedVideo, Digest, Edit, Handling, ImageFormat, RejectCode, SampleImage, VisualKind};
+use manyframe_core::{
+    ComposedVideo, Digest, Edit, Handling, ImageFormat, NeedleClip, PastedImage, RejectCode, SampleImage, VisualKind,
+};
 use manyframe_media::{
     FrameDamage, ImageFingerprint, ImagePolicy, MediaError, RgbImage, decode_rgb, encode_jpeg, fit_into, fitting_px,
-    write_text,
+    paste_into_quarter, write_text,
 };
 use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, OpenSource};
 
@@ -23,6 +25,20 @@ pub(crate) struct Composer<'a> {
     pub(crate) size_px: Option<(u32, u32)>,
 }
 
+/// How frames are shown.
+struct FrameShape {
+    /// Width and height in pixels of the first video of the haystack.
+    own_px: (u32, u32),
+    /// How frames are encoded, at a size that is stated.
+    policy: ImagePolicy,
+}
+
+impl FrameShape {
+    fn size_px(&self) -> (u32, u32) {
+        self.policy.size_px.unwrap_or(self.own_px)
+    }
+}
+
 impl Composer<'_> {
     /// The frames that are shown, encoded.
     ///
@@ -34,11 +50,11 @@ impl Composer<'_> {
         let own_px = frames.size_px();
         let policy = ImagePolicy { size_px: self.size_px, ..self.context.frames.clone() };
         let size_px = policy.delivered_px(own_px.0, own_px.1);
-        let policy = ImagePolicy { size_px: Some(size_px), ..policy };
-        let haystack = self.haystack(composed, &frames, &policy)?;
+        let shape = FrameShape { own_px, policy: ImagePolicy { size_px: Some(size_px), ..policy } };
+        let haystack = self.haystack(composed, &frames, &shape)?;
         let haystack = haystack.get(..composed.num_frames as usize).unwrap_or_default();
-        self.check_leaks(composed, haystack, &policy)?;
-        let images = self.with_needles(composed, haystack, &policy)?;
+        self.check_leaks(composed, haystack, &shape)?;
+        let images = self.with_needles(composed, haystack, &shape)?;
         Ok(EncodedVisual {
             kind: VisualKind::Video,
             handled: handled(images.iter().map(|_| Handling::Encoded)),
@@ -61,16 +77,16 @@ impl Composer<'_> {
         &self,
         composed: &ComposedVideo,
         frames: &ComposedFrames,
-        policy: &ImagePolicy,
+        shape: &FrameShape,
     ) -> Result<Arc<Vec<HaystackFrame>>, MediaError> {
-        let settings = (&composed.videos, composed.interval_s, policy.size_px, policy.jpeg(), self.subset);
+        let settings = (&composed.videos, composed.interval_s, shape.policy.size_px, shape.policy.jpeg(), self.subset);
         let key = Digest::of(format!("{settings:?}").as_bytes());
         if let Some(kept) = self.source.haystacks.get(key, composed.num_frames as usize) {
             return Ok(kept);
         }
         let mut haystack = Vec::new();
         for video in &frames.videos {
-            haystack.extend(self.frames_of(video, frames.size_px(), policy)?);
+            haystack.extend(self.frames_of(video, "a haystack", shape)?);
         }
         let haystack = Arc::new(haystack);
         self.source.haystacks.keep(key, &haystack);
@@ -81,28 +97,28 @@ impl Composer<'_> {
     fn frames_of(
         &self,
         video: &ChosenFrames,
-        first_px: (u32, u32),
-        policy: &ImagePolicy,
+        what: &str,
+        shape: &FrameShape,
     ) -> Result<Vec<HaystackFrame>, MediaError> {
-        let size_px = policy.delivered_px(first_px.0, first_px.1);
+        let size_px = shape.size_px();
         let own_px = (video.index.width_px, video.index.height_px);
         let fitted_px = fitting_px(own_px, size_px);
         // One pixel is lost in rounding.
         let has_shape =
-            own_px == first_px || fitted_px.0.abs_diff(size_px.0) <= 1 && fitted_px.1.abs_diff(size_px.1) <= 1;
+            own_px == shape.own_px || fitted_px.0.abs_diff(size_px.0) <= 1 && fitted_px.1.abs_diff(size_px.1) <= 1;
         let decoded_px = if has_shape { size_px } else { fitted_px };
-        let decoded_policy = ImagePolicy { size_px: Some(decoded_px), ..policy.clone() };
+        let decoded_policy = ImagePolicy { size_px: Some(decoded_px), ..shape.policy.clone() };
         let decoded = video.decode(&decoded_policy, self.context.damage, &mut ())?;
         if decoded.frames.len() < video.wanted.len() {
             let (found, wanted) = (decoded.frames.len(), video.wanted.len());
-            let detail = format!("{found} of {wanted} frames of a haystack can be decoded; all are needed");
+            let detail = format!("{found} of {wanted} frames of {what} can be decoded; all are needed");
             return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
         }
         let shown = |image: SampleImage| {
             let pixels = self.decoded(&image)?;
             // What is around a frame of another shape would make it look like others.
             let fingerprint = fingerprint(&pixels);
-            let image = if has_shape { image } else { jpeg(&fit_into(pixels.view(), size_px)?, policy)? };
+            let image = if has_shape { image } else { jpeg(&fit_into(pixels.view(), size_px)?, &shape.policy)? };
             Ok(HaystackFrame { image, fingerprint })
         };
         decoded.frames.into_iter().map(|frame| shown(frame.image)).collect()
@@ -117,17 +133,48 @@ impl Composer<'_> {
         &self,
         composed: &ComposedVideo,
         haystack: &[HaystackFrame],
-        policy: &ImagePolicy,
+        shape: &FrameShape,
     ) -> Result<(), MediaError> {
+        let alike = |needle: &HaystackFrame| {
+            let is_like =
+                |frame: &HaystackFrame| are_alike(needle.fingerprint, frame.fingerprint, composed.max_distance);
+            haystack.iter().position(is_like)
+        };
+        let leak = |detail: String| Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
         for path in composed.images() {
-            let needle = self.needle(path, policy)?.fingerprint;
-            let alike = |frame: &HaystackFrame| are_alike(needle, frame.fingerprint, composed.max_distance);
-            if let Some(number) = haystack.iter().position(alike) {
-                let detail = format!("the needle {path:?} looks like frame {number} of its haystack");
-                return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
+            if let Some(number) = alike(&self.needle(path, &shape.policy)?) {
+                return leak(format!("the needle {path:?} looks like frame {number} of its haystack"));
+            }
+        }
+        for clip in composed.clips() {
+            for (of_clip, needle) in self.clip(clip, composed.interval_s, shape)?.iter().enumerate() {
+                if let Some(number) = alike(needle) {
+                    let path = &clip.path;
+                    return leak(format!(
+                        "frame {of_clip} of the needle {path:?} looks like frame {number} of its haystack"
+                    ));
+                }
             }
         }
         Ok(())
+    }
+
+    /// The frames of a clip that is a needle. They get the size of the haystack's as those of its videos do.
+    fn clip(
+        &self,
+        clip: &NeedleClip,
+        interval_s: f64,
+        shape: &FrameShape,
+    ) -> Result<Arc<Vec<HaystackFrame>>, MediaError> {
+        let settings = (clip, interval_s, shape.policy.size_px, shape.policy.jpeg(), self.subset);
+        let key = Digest::of(format!("{settings:?}").as_bytes());
+        if let Some(kept) = self.source.haystacks.get(key, clip.num_frames as usize) {
+            return Ok(kept);
+        }
+        let chosen = self.source.media.open_needle_clip(self.subset, clip, interval_s)?;
+        let frames = Arc::new(self.frames_of(&chosen, "a needle", shape)?);
+        self.source.haystacks.keep(key, &frames);
+        Ok(frames)
     }
 
     /// An image of a needle as a frame, and what it looks like without what is around it.
@@ -136,12 +183,28 @@ impl Composer<'_> {
         if let Some(kept) = self.source.haystacks.get(key, 1).and_then(|kept| kept.first().cloned()) {
             return Ok(kept);
         }
-        let bytes = self.source.media.needle_bytes(self.subset, path)?;
-        let pixels = decode_rgb(&bytes, &self.context.images.limits)?;
+        let pixels = self.decoded_needle(path)?;
         let image = jpeg(&fit_into(pixels.view(), policy.size_px.unwrap_or_default())?, policy)?;
         let needle = HaystackFrame { image, fingerprint: fingerprint(&pixels) };
         self.source.haystacks.keep(key, &Arc::new(vec![needle.clone()]));
         Ok(needle)
+    }
+
+    /// A frame with an image in some of its quarters.
+    fn with_pasted(
+        &self,
+        pasted: &PastedImage,
+        frame: &HaystackFrame,
+        policy: &ImagePolicy,
+    ) -> Result<SampleImage, MediaError> {
+        let image = self.decoded_needle(&pasted.path)?;
+        let mut pixels = self.decoded(&frame.image)?;
+        pasted.quarters.iter().try_for_each(|&quarter| paste_into_quarter(&mut pixels, image.view(), quarter))?;
+        jpeg(&pixels, policy)
+    }
+
+    fn decoded_needle(&self, path: &str) -> Result<RgbImage, MediaError> {
+        decode_rgb(&self.source.media.needle_bytes(self.subset, path)?, &self.context.images.limits)
     }
 
     /// The frames with their edits. An edit has its place among all frames that are shown.
@@ -149,20 +212,26 @@ impl Composer<'_> {
         &self,
         composed: &ComposedVideo,
         haystack: &[HaystackFrame],
-        policy: &ImagePolicy,
+        shape: &FrameShape,
     ) -> Result<Vec<SampleImage>, MediaError> {
         let (mut frames, mut edits) = (haystack.iter(), composed.edits.iter().peekable());
         let mut shown = Vec::new();
         for index in 0..composed.num_shown() {
             let edit = edits.next_if(|edit| edit.index as usize == index).map(|edit| &edit.edit);
-            let frame = if let Some(Edit::Insert(_)) = edit { None } else { frames.next() };
+            let frame = if edit.is_some_and(Edit::is_inserted) { None } else { frames.next() };
             shown.push(match (edit, frame) {
-                (Some(Edit::Insert(path) | Edit::Replace(path)), _) => self.needle(path, policy)?.image,
+                (Some(Edit::Insert(path) | Edit::Replace(path)), _) => self.needle(path, &shape.policy)?.image,
+                (Some(Edit::InsertFrame(needle) | Edit::ReplaceFrame(needle)), _) => {
+                    let clip = self.clip(&needle.clip, composed.interval_s, shape)?;
+                    let frame = clip.get(needle.number as usize).ok_or_else(|| misplaced(index))?;
+                    frame.image.clone()
+                }
                 (Some(Edit::Write(text)), Some(frame)) => {
                     let mut pixels = self.decoded(&frame.image)?;
                     write_text(&mut pixels, text)?;
-                    jpeg(&pixels, policy)?
+                    jpeg(&pixels, &shape.policy)?
                 }
+                (Some(Edit::Paste(pasted)), Some(frame)) => self.with_pasted(pasted, frame, &shape.policy)?,
                 (None, Some(frame)) => frame.image.clone(),
                 (_, None) => return Err(misplaced(index)),
             });

@@ -2,8 +2,8 @@
 //!
 //! | form | files | what reads it |
 //! |---|---|---|
-//! | `lmms_eval` | `vnbench.json`, `videos/GROUP.avi` | the task `vnbench`: `video_name`, `question`, `answer`, `task_type`; a group of four has one video |
-//! | `vlmevalkit` | `needles.tsv`, `images/VISUALS/NNNN.jpg` | custom multiple choice: `index`, `question`, `A` …, `answer`, `category`, `image_path` |
+//! | `lmms_eval` | `vnbench.json`, `videos/GROUP.avi`, `needles.yaml`, `needle_task.py` | the task that these describe, and those that read VNBench's file: `video_name`, `question`, `answer`, `task_type`; a group of four has one video |
+//! | `vlmevalkit` | `needles_circular.tsv`, `images/VISUALS/NNNN.jpg` | custom multiple choice, circular as the name says: `index`, `question`, `A` …, `answer`, `category`, `image_path` |
 //!
 //! A video is its frames as they are, one file for each group of permutations.
 
@@ -24,8 +24,15 @@ use crate::exported::Exported;
 
 /// The file of questions for lmms-eval.
 const LMMS_EVAL_FILE: &str = "vnbench.json";
-/// The file of questions for VLMEvalKit.
-const VLMEVALKIT_FILE: &str = "needles.tsv";
+/// The task of lmms-eval that reads it: its settings, with `{prefix}` before the file of questions, and its functions.
+const LMMS_EVAL_TASK: [(&str, &str); 2] = [
+    ("needles.yaml", include_str!("lmms_eval/needles.yaml")),
+    ("needle_task.py", include_str!("lmms_eval/needle_task.py")),
+];
+/// The file of questions for VLMEvalKit, which evaluates those circularly that have the word in their name.
+const VLMEVALKIT_FILE: &str = "needles_circular.tsv";
+/// What the index of a permutation is above that of the one before it, so that VLMEvalKit finds those of a group.
+const NEXT_PERMUTATION: u64 = 1_000_000;
 
 /// A question as VNBench has it, and where it is in its grid.
 #[derive(Serialize)]
@@ -61,6 +68,10 @@ pub(crate) fn write_lmms_eval(
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
     let mut done = Exported::default();
+    let mut first_sources = BTreeMap::new();
+    for entry in dataset.needles()? {
+        first_sources.entry(entry.question.task).or_insert(entry.source);
+    }
     let mut records: BTreeMap<RecordId, LmmsEvalQuestion<'_>> = BTreeMap::new();
     let mut written = BTreeSet::new();
     let videos = staged.join("videos");
@@ -76,12 +87,17 @@ pub(crate) fn write_lmms_eval(
             done.num_bytes += write_video(&staged.join(&name), &sample)?;
             done.num_images += sample.images.len() as u64;
         }
-        records.insert(sample.id, lmms_eval_question(entry, format!("{prefix}{name}")));
+        let is_second = first_sources.get(&entry.question.task).is_some_and(|first| *first != entry.source);
+        let vnbench_type = vnbench_type(entry.question.task, is_second);
+        records.insert(sample.id, lmms_eval_question(entry, format!("{prefix}{name}"), vnbench_type));
         Ok(())
     })?;
     let in_order: Vec<&LmmsEvalQuestion<'_>> = in_order(dataset, &records)?;
     let text = serde_json::to_vec_pretty(&in_order).map_err(|error| damaged(dataset, &error))?;
     write_atomic(&staged.join(LMMS_EVAL_FILE), &text)?;
+    for (name, text) in LMMS_EVAL_TASK {
+        write_atomic(&staged.join(name), text.replace("{prefix}", prefix).as_bytes())?;
+    }
     done.num_records = in_order.len() as u64;
     done.num_bytes += text.len() as u64;
     Ok(done)
@@ -125,26 +141,48 @@ pub(crate) fn write_vlmevalkit(
     let letters: Vec<String> = ('A'..='Z').take(num_options).map(String::from).collect();
     let mut text =
         format!("index\tcategory\tquestion\t{}\tanswer\timage_path\tlength\tdepth\tgroup\n", letters.join("\t"));
-    for (number, entry) in dataset.needles()?.iter().filter(|entry| questions.contains_key(&entry.sample)).enumerate() {
+    let mut groups = GroupNumbers::default();
+    for entry in dataset.needles()?.iter().filter(|entry| questions.contains_key(&entry.sample)) {
         let question = &entry.question;
-        let mut cells = vec![number.to_string(), question.task.as_str().to_owned(), question.question.clone()];
+        let index = groups.index_of(entry).to_string();
+        let mut cells = vec![index, question.task.as_str().to_owned(), question.question.clone()];
         cells.extend(
             (0..num_options).map(|place| question.options.get(place).map_or_else(String::new, |it| it.text.clone())),
         );
         let paths = images.get(&question.visuals).map_or(&[][..], Vec::as_slice);
         cells.push(question.answer.clone());
-        // A list as Python writes it: the loader evaluates it.
-        cells.push(serde_json::json!(paths).to_string().replace('"', "'"));
+        // A list of texts reads the same in Python: the loader evaluates it.
+        cells.push(serde_json::json!(paths).to_string());
         cells.push(question.length.to_string());
         cells.push(question.depth.map_or_else(String::new, |depth| depth.to_string()));
         cells.push(question.group.clone());
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace(['\t', '\n', '\r'], " ")).collect();
+        let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
         _ = writeln!(text, "{}", cells.join("\t"));
         done.num_records += 1;
     }
     write_atomic(&staged.join(VLMEVALKIT_FILE), text.as_bytes())?;
     done.num_bytes += text.len() as u64;
     Ok(done)
+}
+
+/// Numbers of groups in the order in which their questions come, and how many of each there were.
+#[derive(Default)]
+struct GroupNumbers<'e>(BTreeMap<(&'e str, &'e str), (u64, u64)>);
+
+impl<'e> GroupNumbers<'e> {
+    /// The index of the next question of a group: that of the first is the number of the group.
+    fn index_of(&mut self, entry: &'e NeedleEntry) -> u64 {
+        let next = self.0.len() as u64;
+        let (number, num_before) = self.0.entry((&entry.source, &entry.question.group)).or_insert((next, 0));
+        *num_before += 1;
+        *number + NEXT_PERMUTATION * (*num_before - 1)
+    }
+}
+
+/// A cell of a table in tabs, in quotes where it has some.
+fn quoted(cell: &str) -> String {
+    let cell = cell.replace(['\t', '\n', '\r'], " ");
+    if cell.contains('"') { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 /// The questions with options, by their samples.
@@ -180,14 +218,18 @@ fn in_order<'r, 'e>(
     Ok(dataset.needles()?.iter().filter_map(|entry| records.get(&entry.sample)).collect())
 }
 
-fn lmms_eval_question(entry: &NeedleEntry, video_name: String) -> LmmsEvalQuestion<'_> {
+fn lmms_eval_question<'e>(
+    entry: &'e NeedleEntry,
+    video_name: String,
+    vnbench_type: &'static str,
+) -> LmmsEvalQuestion<'e> {
     let question = &entry.question;
     let options: Vec<String> = question.options.iter().map(|it| format!("{}. {}", it.letter, it.text)).collect();
     LmmsEvalQuestion {
         video_name,
         question: format!("{}\n{}", question.question, options.join("\n")),
         answer: &question.answer,
-        task_type: vnbench_type(question.task),
+        task_type: vnbench_type,
         entry: Cell {
             sample: entry.sample,
             task: question.task,
@@ -199,18 +241,21 @@ fn lmms_eval_question(entry: &NeedleEntry, video_name: String) -> LmmsEvalQuesti
     }
 }
 
-/// What VNBench calls a task. V-NIAH is its retrieval of an inserted image, at a stated depth.
-fn vnbench_type(task: NeedleTask) -> &'static str {
-    match task {
-        NeedleTask::VNiah | NeedleTask::RetrievalInsert | NeedleTask::ImageRetrieval => "ret_insert1",
-        NeedleTask::RetrievalEdit => "ret_edit1",
-        NeedleTask::RetrievalBoth => "ret_insert2",
-        NeedleTask::OrderingInsert | NeedleTask::ImageOrdering => "ord_insert1",
-        NeedleTask::OrderingEdit => "ord_edit1",
-        NeedleTask::OrderingBoth => "ord_insert2",
-        NeedleTask::CountingInsert | NeedleTask::ImageCounting => "cnt_insert1",
-        NeedleTask::CountingEdit => "cnt_edit1",
-        NeedleTask::CountingBoth => "cnt_edit2",
+/// What VNBench calls a task. V-NIAH is its retrieval of an inserted image, at a stated depth. Its second variants of insertion have other
+/// images, landmarks and fruits: here, those of another source. Both kinds of needle together are none of its tasks; they have the names that
+/// else stay free.
+fn vnbench_type(task: NeedleTask, is_second: bool) -> &'static str {
+    match (task, is_second) {
+        (NeedleTask::VNiah | NeedleTask::RetrievalInsert | NeedleTask::ImageRetrieval, false) => "ret_insert1",
+        (NeedleTask::VNiah | NeedleTask::RetrievalInsert | NeedleTask::ImageRetrieval, true)
+        | (NeedleTask::RetrievalBoth, _) => "ret_insert2",
+        (NeedleTask::RetrievalEdit, _) => "ret_edit1",
+        (NeedleTask::OrderingInsert | NeedleTask::ImageOrdering, false) => "ord_insert1",
+        (NeedleTask::OrderingInsert | NeedleTask::ImageOrdering, true) | (NeedleTask::OrderingBoth, _) => "ord_insert2",
+        (NeedleTask::OrderingEdit, _) => "ord_edit1",
+        (NeedleTask::CountingInsert | NeedleTask::ImageCounting, _) => "cnt_insert1",
+        (NeedleTask::CountingEdit, _) => "cnt_edit1",
+        (NeedleTask::CountingPaste | NeedleTask::CountingBoth, _) => "cnt_edit2",
     }
 }
 

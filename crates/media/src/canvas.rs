@@ -31,18 +31,42 @@ pub fn fitting_px((width_px, height_px): (u32, u32), (frame_width, frame_height)
 ///
 /// # Errors
 /// A rejection if the frame has no pixels, or more than can be addressed.
-#[expect(clippy::indexing_slicing, reason = "the image was scaled to fit")]
 pub fn fit_into(image: RgbView<'_>, frame_px: (u32, u32)) -> Result<RgbImage, MediaError> {
-    let (width_px, height_px) = fitting_px((image.width_px(), image.height_px()), frame_px);
-    let fitted = resize(image, width_px, height_px)?;
     let mut frame = RgbImage::gray(frame_px.0, frame_px.1, 0).ok_or_else(no_pixels)?;
-    let (left, top) = ((frame_px.0 - width_px) / 2, (frame_px.1 - height_px) / 2);
+    put(&mut frame, image, ((0, 0), frame_px, frame_px))?;
+    Ok(frame)
+}
+
+/// Puts an image into the middle of a quarter of a frame, as large as it fits into two thirds of the width and height of the quarter.
+/// Quarters are counted from the top left one, 0, to the bottom right one, 3.
+///
+/// # Errors
+/// A rejection if the frame has fewer than three pixels in a row or column, or there is no such quarter.
+pub fn paste_into_quarter(frame: &mut RgbImage, image: RgbView<'_>, quarter: u8) -> Result<(), MediaError> {
+    let (half, third) = ((frame.width_px() / 2, frame.height_px() / 2), (frame.width_px() / 3, frame.height_px() / 3));
+    if third.0 == 0 || third.1 == 0 || quarter > 3 {
+        return Err(MediaError::rejected(RejectCode::MediaShape, format!("the frame has no quarter {quarter}")));
+    }
+    let corner = (u32::from(quarter % 2) * half.0, u32::from(quarter / 2) * half.1);
+    put(frame, image, (corner, half, third))
+}
+
+/// Puts an image into the middle of a part of a frame, which is given by its corner and size, as large as it fits into a size.
+#[expect(clippy::indexing_slicing, reason = "the image was scaled to fit")]
+fn put(
+    frame: &mut RgbImage,
+    image: RgbView<'_>,
+    (corner, part_px, most_px): ((u32, u32), (u32, u32), (u32, u32)),
+) -> Result<(), MediaError> {
+    let (width_px, height_px) = fitting_px((image.width_px(), image.height_px()), most_px);
+    let fitted = resize(image, width_px, height_px)?;
+    let (left, top) = (corner.0 + (part_px.0 - width_px) / 2, corner.1 + (part_px.1 - height_px) / 2);
     let (stride, num_bytes) = (frame.stride(), width_px as usize * RGB_BYTES);
     for (number, row) in fitted.view().rows().enumerate() {
         let start = (top as usize + number) * stride + left as usize * RGB_BYTES;
         frame.pixels_mut()[start..start + num_bytes].copy_from_slice(row);
     }
-    Ok(frame)
+    Ok(())
 }
 
 /// Writes a text in white on black into the lower part of an image, in lines of a twelfth of its height, as subtitles are.
@@ -158,6 +182,19 @@ mod tests {
         assert_eq!((level(0, 9), level(0, 10), level(39, 29), level(39, 30)), (0, 200, 200, 0));
         assert_eq!(fitting_px((641, 360), (336, 189)), (336, 189));
         assert_eq!(fitting_px((10, 1000), (64, 64)), (1, 64));
+    }
+
+    #[test]
+    fn a_pasted_image_is_in_the_middle_of_its_quarter() {
+        let image = RgbImage::gray(10, 10, 200).unwrap();
+        let mut frame = RgbImage::gray(60, 36, 50).unwrap();
+        paste_into_quarter(&mut frame, image.view(), 3).unwrap();
+        let changed: Vec<(usize, usize)> =
+            (0..60 * 36).filter(|at| frame.pixels()[at * 3] == 200).map(|at| (at % 60, at / 60)).collect();
+        // 12 by 12 pixels in the middle of the 30 by 18 from (30, 18) on.
+        assert_eq!((changed.len(), changed[0], changed[143]), (144, (39, 21), (50, 32)));
+        assert!(paste_into_quarter(&mut frame, image.view(), 4).is_err());
+        assert!(paste_into_quarter(&mut RgbImage::gray(2, 9, 0).unwrap(), image.view(), 0).is_err());
     }
 
     #[test]

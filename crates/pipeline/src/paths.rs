@@ -45,11 +45,18 @@ pub struct LocatedSource<'p> {
     portable: &'p SourceTable,
     /// Reaches what its URLs name.
     pub stores: &'p Stores,
+    /// Where it is.
+    pub pipeline: &'p Pipeline,
 }
 
-impl LocatedSource<'_> {
+impl<'p> LocatedSource<'p> {
+    /// Another source of its pipeline, by its name.
+    pub fn other(&self, name: &str) -> Option<LocatedSource<'p>> {
+        self.pipeline.sources().find(|source| source.table.name == name)
+    }
+
     /// The dataset that it replays.
-    pub fn dataset(&self) -> LocatedPattern<'_> {
+    pub fn dataset(&self) -> LocatedPattern<'p> {
         LocatedPattern { pattern: &self.table.from, portable: &self.portable.from }
     }
 }
@@ -58,7 +65,7 @@ impl Pipeline {
     /// The sources, in the order of the file.
     pub fn sources(&self) -> impl Iterator<Item = LocatedSource<'_>> {
         let pairs = self.file.source.iter().zip(&self.portable.source);
-        pairs.map(|(table, portable)| LocatedSource { table, portable, stores: &self.stores })
+        pairs.map(|(table, portable)| LocatedSource { table, portable, stores: &self.stores, pipeline: self })
     }
 
     /// The images and videos that no sample may show.
@@ -84,7 +91,7 @@ fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
 ///
 /// [`PipelineError::MediaRoot`] if a pattern of `media` or `links` matches nothing.
 pub fn media_roots(source: LocatedSource<'_>) -> Result<Vec<MediaRoot>, PipelineError> {
-    let LocatedSource { table, portable, stores } = source;
+    let LocatedSource { table, portable, stores, .. } = source;
     let access = stores.access();
     let of_subsets = table.media_by_subset.iter().zip(portable.media_by_subset.values());
     let of_subsets =

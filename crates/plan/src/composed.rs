@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manyframe_core::{ComposedVideo, Digest, FrameChoice, MediaKind, MediaLocation, MediaRef, RejectCode, SampleImage};
+use manyframe_core::{
+    Clip, ComposedVideo, Digest, FrameChoice, MediaKind, MediaLocation, MediaRef, NeedleClip, RejectCode, SampleImage,
+};
 use manyframe_media::{ImageFingerprint, MediaError, Sampling};
 
 use crate::media::{ChosenFrames, SourceMedia};
@@ -32,16 +34,16 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If a video or an image is missing or unusable, if there are too few frames, or on a storage error.
+    /// If a video, a clip or an image is missing or unusable, if one has too few frames, or on a storage error.
     pub fn open_composed(&self, subset: &str, composed: &ComposedVideo) -> Result<ComposedFrames, MediaError> {
         let wanted = composed.num_frames as usize;
-        let sampling = Sampling::Interval { interval_s: composed.interval_s, max_frames: u32::MAX };
+        let sampling = every(composed.interval_s);
         let (mut videos, mut found) = (Vec::new(), 0);
         for path in &composed.videos {
             if found == wanted {
                 break;
             }
-            let mut chosen = self.open_video(subset, &medium(MediaKind::Video, path), &sampling)?;
+            let mut chosen = self.open_video(subset, &video_at(path), &sampling)?;
             chosen.wanted.truncate(wanted - found);
             found += chosen.wanted.len();
             videos.push(chosen);
@@ -55,10 +57,39 @@ impl SourceMedia {
             return Err(MediaError::rejected(RejectCode::HaystackTooShort, detail));
         }
         for path in composed.images() {
-            self.image_header(subset, &medium(MediaKind::Image, path))?;
+            self.image_header(subset, &image_at(path))?;
+        }
+        for clip in composed.clips() {
+            self.open_needle_clip(subset, clip, composed.interval_s)?;
         }
         let shown = FrameChoice::unknown(composed.num_shown());
         Ok(ComposedFrames { videos, choice: FrameChoice { fps: 1.0 / composed.interval_s, ..shown } })
+    }
+
+    /// Opens a clip that is put into a video, and chooses as many of its frames as are shown, so many seconds apart.
+    ///
+    /// # Errors
+    ///
+    /// If it is missing, unusable or too short, or on a storage error.
+    pub fn open_needle_clip(
+        &self,
+        subset: &str,
+        clip: &NeedleClip,
+        interval_s: f64,
+    ) -> Result<ChosenFrames, MediaError> {
+        let part = Clip { start_s: clip.start_s, end_s: None };
+        let video = MediaRef { clip: Some(part), ..video_at(&clip.path) };
+        let mut chosen = self.open_video(subset, &video, &every(interval_s))?;
+        let (found, wanted) = (chosen.wanted.len(), clip.num_frames as usize);
+        if found < wanted {
+            let detail = format!(
+                "{found} frames, one every {interval_s} s, in {:?} from {} s on; {wanted} are to be shown",
+                clip.path, clip.start_s
+            );
+            return Err(MediaError::rejected(RejectCode::NeedleTooShort, detail));
+        }
+        chosen.wanted.truncate(wanted);
+        Ok(chosen)
     }
 
     /// The encoded bytes of an image of a composed video.
@@ -67,7 +98,7 @@ impl SourceMedia {
     ///
     /// If it is missing or too large, or on a storage error.
     pub fn needle_bytes(&self, subset: &str, path: &str) -> Result<Vec<u8>, MediaError> {
-        self.image_bytes(subset, &medium(MediaKind::Image, path))
+        self.image_bytes(subset, &image_at(path))
     }
 }
 
@@ -111,6 +142,16 @@ impl HaystackCache {
     }
 }
 
-pub(crate) fn medium(kind: MediaKind, path: &str) -> MediaRef {
-    MediaRef { kind, location: MediaLocation::Path(path.to_owned()), clip: None, fps: None }
+fn every(interval_s: f64) -> Sampling {
+    Sampling::Interval { interval_s, max_frames: u32::MAX }
+}
+
+/// A video at a path that upstream wrote.
+pub(crate) fn video_at(path: &str) -> MediaRef {
+    MediaRef { kind: MediaKind::Video, ..image_at(path) }
+}
+
+fn image_at(path: &str) -> MediaRef {
+    let location = MediaLocation::Path(path.to_owned());
+    MediaRef { kind: MediaKind::Image, location, clip: None, fps: None }
 }

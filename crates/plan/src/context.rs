@@ -1,6 +1,7 @@
 //! Everything that a pipeline file names, opened: readers, media, tokenizer, policies. Planner and workers share it.
 //! It also says which settings a sample depends on.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +18,13 @@ use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
     SourceTable, VideoDelivery, annotation_files, media_roots, resolved_source,
 };
-use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
+use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceOptions, SourceSpec};
 use serde_json::Value;
 
 use crate::composed::HaystackCache;
 use crate::error::PlanError;
 use crate::guard::Guard;
-use crate::haystacks::listed_options;
+use crate::haystacks::{ForeignMedium, LentMedium, Listed, listed_options};
 use crate::index::media::RecordMedia;
 use crate::media::{ChosenFrames, SourceMedia};
 use crate::reduction::LengthReduction;
@@ -349,20 +350,26 @@ impl OpenSource {
     /// If either is missing or cannot be opened.
     pub fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
         let table = source.table;
-        let reader = SourceReader::open(source)?;
+        let Listed { options, foreign } = listed_options(source)?;
+        let reader = SourceReader::open_with(source, &options)?;
         ReplaySource::check_licenses(source, &file.mix.licenses)?;
-        let roots = media_roots(source)?;
-        let (access, work) = (source.stores.access(), work_directory_of(file));
-        let store = MediaStore::open_with(&roots, work.as_ref().map(|work| work.join("listings")).as_deref(), &access);
-        let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
-        let indexes = KeptIndexes::in_directory(work.map(|work| work.join("videos")));
-        let media = SourceMedia::new(store, file.limits.clone(), access).keeping_indexes(indexes);
-        // What patterns match decides what records are, and whether they are read again.
-        let options = listed_options(source)?;
+        let mut lenders: BTreeMap<String, Arc<SourceMedia>> = BTreeMap::new();
+        let mut lent = BTreeMap::new();
+        for (key, ForeignMedium { source: lender, subset, medium }) in foreign {
+            if !lenders.contains_key(&lender)
+                && let Some(other) = source.other(&lender)
+            {
+                lenders.insert(lender.clone(), Arc::new(open_media(file, other)?));
+            }
+            if let Some(media) = lenders.get(&lender).cloned() {
+                lent.insert(key, LentMedium { media, subset, medium });
+            }
+        }
         Ok(Self {
+            // What patterns match decides what records are, and whether they are read again.
             table: SourceTable { options, ..table.clone() },
             order: VisualOrder::of(&file.family()),
-            media,
+            media: open_media(file, source)?.with_lent(lent),
             haystacks: HaystackCache::default(),
             reader,
             divided: Mutex::new(None),
@@ -376,7 +383,7 @@ impl OpenSource {
 
     /// The reader of its annotations.
     pub fn reader(&self) -> &dyn Source {
-        &*self.reader.source
+        self.reader.source()
     }
 
     /// Its annotation files; none if it replays a dataset.
@@ -441,20 +448,33 @@ impl OpenSource {
     }
 }
 
+/// Opens the media roots of a source.
+fn open_media(file: &PipelineFile, source: LocatedSource<'_>) -> Result<SourceMedia, PlanError> {
+    let roots = media_roots(source)?;
+    let (access, work) = (source.stores.access(), work_directory_of(file));
+    let store = MediaStore::open_with(&roots, work.as_ref().map(|work| work.join("listings")).as_deref(), &access);
+    let store = store.map_err(|error| PlanError::Media { source_name: source.table.name.clone(), error })?;
+    let indexes = KeptIndexes::in_directory(work.map(|work| work.join("videos")));
+    Ok(SourceMedia::new(store, file.limits.clone(), access).keeping_indexes(indexes))
+}
+
 impl SourceReader {
-    /// Opens the annotations of a source.
+    /// Opens the annotations of a source; of an evaluation set with haystacks from other sources, theirs are read.
     ///
     /// # Errors
     ///
     /// If they are missing or cannot be opened.
     pub fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
+        Self::open_with(source, &listed_options(source)?.options)
+    }
+
+    fn open_with(source: LocatedSource<'_>, options: &SourceOptions) -> Result<Self, PlanError> {
         let table = source.table;
         match table.kind {
             Kind::Upstream(kind) => {
                 let annotations = annotation_files(source)?;
                 let name = Arc::from(table.name.as_str());
-                let spec =
-                    SourceSpec { name, kind, annotations: annotations.clone(), options: listed_options(source)? };
+                let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: options.clone() };
                 let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
                 Ok(Self {
                     annotations,
@@ -472,6 +492,10 @@ impl SourceReader {
     /// If the annotations cannot be read, or changed since.
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.source.read_at(origin)
+    }
+
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.source
     }
 }
 

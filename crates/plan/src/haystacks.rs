@@ -1,28 +1,69 @@
-//! The files that patterns of `[source.needles]` name, below the media of their source.
+//! The haystacks of `[source.needles]`: the files that its patterns name below the media of their source, and the media of other sources.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use manyframe_core::{BlobRef, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordId, rank};
 use manyframe_pipeline::{LocatedSource, PatternError, expand_pattern, media_roots};
-use manyframe_sources::{SourceError, SourceOptions};
+use manyframe_sources::{NeedleOptions, SourceError, SourceOptions};
 
+use crate::context::SourceReader;
 use crate::error::PlanError;
+use crate::media::SourceMedia;
 
-/// The options of a source, its haystacks and images listed: those of a pattern in sorted order, below one directory after the other.
+/// The options of a source with its haystacks listed, and where those are that belong to other sources.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) options: SourceOptions,
+    /// By the name that stands for a medium in the options.
+    pub(crate) foreign: BTreeMap<String, ForeignMedium>,
+}
+
+/// A medium of another source.
+#[derive(Debug, Clone)]
+pub(crate) struct ForeignMedium {
+    pub(crate) source: String,
+    pub(crate) subset: String,
+    pub(crate) medium: MediaRef,
+}
+
+/// A medium of another source, with what opens it.
+pub(crate) struct LentMedium {
+    pub(crate) media: Arc<SourceMedia>,
+    pub(crate) subset: String,
+    pub(crate) medium: MediaRef,
+}
+
+/// The options of a source, its haystacks and images listed: those of a pattern in sorted order, below one directory after the other,
+/// then those of other sources by rank. Reads the annotations of these.
 ///
 /// # Errors
 ///
-/// If a pattern matches nothing, or media roots cannot be listed.
-pub(crate) fn listed_options(source: LocatedSource<'_>) -> Result<SourceOptions, PlanError> {
-    let mut options = source.table.options.clone();
-    let Some(needles) = &mut options.needles else { return Ok(options) };
+/// If a pattern matches nothing, if another source has no such medium, or if media roots or annotations cannot be read.
+pub(crate) fn listed_options(source: LocatedSource<'_>) -> Result<Listed, PlanError> {
+    let mut listed = Listed { options: source.table.options.clone(), foreign: BTreeMap::new() };
+    let Some(needles) = &mut listed.options.needles else { return Ok(listed) };
     let roots: Vec<String> = media_roots(source)?.into_iter().map(|root| root.path.display().to_string()).collect();
     for list in [&mut needles.haystacks, &mut needles.images] {
-        let listed = list.iter().map(|pattern| listed(source, &roots, pattern)).collect::<Result<Vec<_>, _>>();
-        *list = listed?.into_iter().flatten().collect();
+        let of_patterns = list.iter().map(|pattern| of_pattern(source, &roots, pattern)).collect::<Result<Vec<_>, _>>();
+        *list = of_patterns?.into_iter().flatten().collect();
     }
-    Ok(options)
+    let lenders: BTreeSet<String> = needles.haystack_sources.iter().chain(&needles.image_sources).cloned().collect();
+    for name in lenders {
+        let Some(other) = source.other(&name) else { continue };
+        for (key, medium) in of_source(other, needles)? {
+            match medium.medium.kind {
+                MediaKind::Video => needles.haystacks.push(key.clone()),
+                MediaKind::Image => needles.images.push(key.clone()),
+            }
+            listed.foreign.insert(key, medium);
+        }
+    }
+    Ok(listed)
 }
 
 /// The paths of a pattern, below the roots.
-fn listed(source: LocatedSource<'_>, roots: &[String], pattern: &str) -> Result<Vec<String>, PlanError> {
+fn of_pattern(source: LocatedSource<'_>, roots: &[String], pattern: &str) -> Result<Vec<String>, PlanError> {
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![pattern.to_owned()]);
     }
@@ -39,4 +80,69 @@ fn listed(source: LocatedSource<'_>, roots: &[String], pattern: &str) -> Result<
         return Err(PlanError::Source { source_name: source.table.name.clone(), error });
     }
     Ok(found)
+}
+
+/// Media in the order of their ranks, each with the name that stands for it.
+type Ranked = BTreeMap<(u64, String), ForeignMedium>;
+
+/// The media of another source that are haystacks, those of lowest rank, with their names. Keeps no more in memory than are taken.
+fn of_source(other: LocatedSource<'_>, needles: &NeedleOptions) -> Result<Vec<(String, ForeignMedium)>, PlanError> {
+    let name = &other.table.name;
+    let failed = |error| PlanError::Source { source_name: name.clone(), error };
+    let kinds = [
+        (MediaKind::Video, "video", needles.haystack_sources.contains(name)),
+        (MediaKind::Image, "image", needles.image_sources.contains(name)),
+    ];
+    let mut ranked: BTreeMap<&str, Ranked> = BTreeMap::new();
+    let reader = SourceReader::open(other)?;
+    for split in reader.source().splits().map_err(failed)? {
+        for raw in reader.source().read(&split).map_err(failed)? {
+            // A record that cannot be read has no media.
+            let Ok(record) = reader.source().parse(&raw.map_err(failed)?) else { continue };
+            for (key, medium) in media_of(&record, name) {
+                let Some((_, what, _)) =
+                    kinds.iter().find(|(kind, _, is_taken)| *kind == medium.medium.kind && *is_taken)
+                else {
+                    continue;
+                };
+                let id = RecordId::from_digest(Digest::of(key.as_bytes()));
+                let of_kind = ranked.entry(what).or_default();
+                of_kind.insert((rank(needles.seed, "haystack", id), key), medium);
+                if of_kind.len() > needles.num_from_source as usize {
+                    of_kind.pop_last();
+                }
+            }
+        }
+    }
+    let missing = kinds.iter().find(|(_, what, is_taken)| *is_taken && !ranked.contains_key(what));
+    if let Some((_, what, _)) = missing {
+        return Err(failed(SourceError::NoHaystackOfSource { name: name.clone(), what }));
+    }
+    Ok(ranked.into_values().flatten().map(|((_, key), medium)| (key, medium)).collect())
+}
+
+/// The media of a record that can be opened by themselves, and a name for each that is the same on every machine: what it shows
+/// belongs to the name, since records may be about other parts of the same video.
+fn media_of(record: &Record, source: &str) -> Vec<(String, ForeignMedium)> {
+    let named = |(number, medium): (usize, &MediaRef)| {
+        let place = match (&medium.location, medium.kind) {
+            (MediaLocation::Path(path), _) if record.subset.is_empty() => path.clone(),
+            (MediaLocation::Path(path), _) => format!("{}:{path}", record.subset),
+            (MediaLocation::Blob(BlobRef::Range { .. }), _) | (MediaLocation::Blob(_), MediaKind::Image) => {
+                place_of(&record.origin, number)
+            }
+            (MediaLocation::Prepared { grid: None, .. }, MediaKind::Image) => place_of(&record.origin, number),
+            _ => return None,
+        };
+        let clip = medium.clip.map(|clip| format!(" from {} s to {:?}", clip.start_s, clip.end_s));
+        let fps = medium.fps.map(|fps| format!(" at {fps} fps"));
+        let key = format!("{source}:{place}{}{}", clip.unwrap_or_default(), fps.unwrap_or_default());
+        let (source, subset) = (source.to_owned(), record.subset.to_string());
+        Some((key, ForeignMedium { source, subset, medium: medium.clone() }))
+    };
+    record.media.iter().enumerate().filter_map(named).collect()
+}
+
+fn place_of(origin: &Origin, number: usize) -> String {
+    format!("{origin}[{number}]")
 }

@@ -2,6 +2,7 @@
 //!
 //! It connects `media` and `columnar`, which do not depend on each other. Only [`ChosenFrames::decode`] decodes anything.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use manyframe_base::{FileAccess, InputFile};
@@ -16,6 +17,8 @@ use manyframe_media::{
     probe_image_bytes, read_range,
 };
 
+use crate::composed::video_at;
+use crate::haystacks::LentMedium;
 use crate::open_files::OpenFiles;
 
 /// How much of a video is read at once.
@@ -28,6 +31,8 @@ pub struct SourceMedia {
     files: OpenFiles,
     limits: MediaLimits,
     indexes: KeptIndexes,
+    /// Media of other sources, by the paths that stand for them.
+    lent: BTreeMap<String, LentMedium>,
 }
 
 /// A video and the frames of it that are shown.
@@ -149,13 +154,31 @@ impl ChosenFrames {
 impl SourceMedia {
     /// The media below a source's roots, and inside files that are opened like this.
     pub fn new(store: MediaStore, limits: MediaLimits, access: FileAccess) -> Self {
-        Self { store, cells: CellReader::new(), files: OpenFiles::new(access), limits, indexes: KeptIndexes::default() }
+        Self {
+            store,
+            cells: CellReader::new(),
+            files: OpenFiles::new(access),
+            limits,
+            indexes: KeptIndexes::default(),
+            lent: BTreeMap::new(),
+        }
     }
 
     /// Keeps the indexes of long videos, and uses those that are kept.
     #[must_use]
     pub(crate) fn keeping_indexes(self, indexes: KeptIndexes) -> Self {
         Self { indexes, ..self }
+    }
+
+    /// Has media of other sources, too.
+    #[must_use]
+    pub(crate) fn with_lent(self, lent: BTreeMap<String, LentMedium>) -> Self {
+        Self { lent, ..self }
+    }
+
+    /// What the path of a medium stands for, if it is of another source.
+    fn lent(&self, medium: &MediaRef) -> Option<&LentMedium> {
+        if let MediaLocation::Path(path) = &medium.location { self.lent.get(path) } else { None }
     }
 
     /// Media without roots: only bytes inside larger files can be read.
@@ -169,6 +192,9 @@ impl SourceMedia {
     ///
     /// If the image is missing or too large, or on a storage error.
     pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
+        if let Some(lent) = self.lent(medium) {
+            return lent.media.image_bytes(&lent.subset, &lent.medium);
+        }
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.read(self.limits.max_bytes),
             MediaLocation::Blob(blob) => self.blob_bytes(blob),
@@ -219,6 +245,16 @@ impl SourceMedia {
 
     /// The identity of the medium at a path that upstream wrote; [`MediaIdentity::UNKNOWN`] if it cannot be found.
     pub(crate) fn identity_of_path(&self, subset: &str, path: &str) -> MediaIdentity {
+        if let Some(LentMedium { media, subset, medium }) = self.lent.get(path) {
+            return match &medium.location {
+                MediaLocation::Path(path) => media.identity_of_path(subset, path),
+                MediaLocation::Blob(blob) => media.identity_of_file(blob.file()),
+                MediaLocation::Prepared { images, .. } => {
+                    images.first().map_or(MediaIdentity::UNKNOWN, |blob| media.identity_of_file(blob.file()))
+                }
+                MediaLocation::PreparedClip(_) | MediaLocation::Composed(_) => MediaIdentity::UNKNOWN,
+            };
+        }
         self.store.identify(subset, path).unwrap_or(MediaIdentity::UNKNOWN)
     }
 
@@ -228,6 +264,9 @@ impl SourceMedia {
     ///
     /// If the image is missing or outside the limits, or on a storage error.
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
+        if let Some(lent) = self.lent(medium) {
+            return lent.media.image_header(&lent.subset, &lent.medium);
+        }
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
             MediaLocation::Blob(_)
@@ -249,10 +288,17 @@ impl SourceMedia {
         medium: &MediaRef,
         mut consume: impl FnMut(&[u8]),
     ) -> Result<(), MediaError> {
+        self.pass_bytes(subset, medium, &mut consume)
+    }
+
+    fn pass_bytes(&self, subset: &str, medium: &MediaRef, consume: &mut dyn FnMut(&[u8])) -> Result<(), MediaError> {
+        if let Some(lent) = self.lent(medium) {
+            return lent.media.pass_bytes(&lent.subset, &lent.medium, consume);
+        }
         match &medium.location {
             MediaLocation::Path(path) => {
                 let located = self.store.locate(subset, path)?;
-                self.for_each_located(&located, self.limits.max_video_bytes, &mut consume)
+                self.for_each_located(&located, self.limits.max_video_bytes, consume)
             }
             MediaLocation::Blob(BlobRef::Range { file, offset, num_bytes }) if medium.kind == MediaKind::Video => {
                 let handle = self.open(file)?;
@@ -279,12 +325,14 @@ impl SourceMedia {
             }
             MediaLocation::Composed(composed) => {
                 consume(format!("{composed:?}").as_bytes());
-                let mut of_path = |path: &String, max_bytes| {
+                let clips = composed.clips().map(|clip| &clip.path);
+                for path in composed.videos.iter().chain(clips) {
+                    self.pass_bytes(subset, &video_at(path), consume)?;
+                }
+                composed.images().try_for_each(|path| {
                     let located = self.store.locate(subset, path)?;
-                    self.for_each_located(&located, max_bytes, &mut consume)
-                };
-                composed.videos.iter().try_for_each(|path| of_path(path, self.limits.max_video_bytes))?;
-                composed.images().try_for_each(|path| of_path(path, self.limits.max_bytes))
+                    self.for_each_located(&located, self.limits.max_bytes, consume)
+                })
             }
         }
     }
@@ -313,6 +361,9 @@ impl SourceMedia {
         medium: &MediaRef,
         sampling: &Sampling,
     ) -> Result<ChosenFrames, MediaError> {
+        if let Some(lent) = self.lent(medium) {
+            return lent.media.open_video(&lent.subset, &lent.medium, sampling);
+        }
         video::ensure_enabled()?;
         let (input, version) = match &medium.location {
             MediaLocation::Path(path) => {

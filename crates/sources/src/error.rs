@@ -98,6 +98,14 @@ pub enum SourceError {
         /// The pattern.
         pattern: String,
     },
+    /// A source of haystacks has none.
+    #[error("source {name:?} of haystacks has no {what} that can be one")]
+    NoHaystackOfSource {
+        /// The other source.
+        name: String,
+        /// What was looked for.
+        what: &'static str,
+    },
     /// A split or origin names a file that the source does not have.
     #[error("source {name:?} has no annotation file {file:?}")]
     UnknownFile {

@@ -58,6 +58,8 @@ pub enum Unusable {
     UnknownId,
     /// It has images, and the model is text-only.
     NoTower,
+    /// One of its images cannot be decoded.
+    UndecodableImage,
 }
 
 impl Unusable {
@@ -69,6 +71,7 @@ impl Unusable {
             Self::ImageCount => "image_count",
             Self::UnknownId => "unknown_id",
             Self::NoTower => "no_tower",
+            Self::UndecodableImage => "undecodable_image",
         }
     }
 }

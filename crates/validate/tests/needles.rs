@@ -13,10 +13,10 @@ use manyframe_validate::needles::{
     QuestionMeasure, QuestionSource, Scorer, needle_table_schema, write_needle_table,
 };
 use manyframe_validate::{
-    ContinuationScore, HybridModel, IMAGE, PromptEntry, SequenceSizes, ValidateError, prompt_entries,
+    ContinuationScore, HybridModel, IMAGE, PromptEntry, SequenceSizes, Unusable, ValidateError, prompt_entries,
 };
 
-use crate::planted::{COLOURS, FIRST_COLOUR, VOCAB_SIZE, image, planted_model};
+use crate::planted::{self, COLOURS, FIRST_COLOUR, VOCAB_SIZE, planted_model};
 
 const LENGTHS: [u64; 3] = [2, 5, 12];
 const DEPTHS: [u32; 3] = [0, 500, 1000];
@@ -36,16 +36,26 @@ struct Haystacks {
     is_leaky: bool,
     /// The first question that cannot be read.
     broken_from: Counter<usize>,
+    /// Length and position of a gray frame that is no image.
+    damaged: Option<(u64, u64)>,
 }
 
 impl Haystacks {
     fn new(shown: Shown) -> Self {
-        Self { shown, is_leaky: false, broken_from: Counter::new(usize::MAX) }
+        Self { shown, is_leaky: false, broken_from: Counter::new(usize::MAX), damaged: None }
     }
 
     fn num_questions() -> usize {
         LENGTHS.len() * DEPTHS.len() * COLOURS.len() * NUM_OPTIONS as usize
     }
+}
+
+/// A picture as a file without loss.
+fn file_of(picture: &RgbImage) -> QuestionImage {
+    let pixels = image::RgbImage::from_raw(picture.width_px(), picture.height_px(), picture.pixels().to_vec()).unwrap();
+    let mut file = std::io::Cursor::new(Vec::new());
+    pixels.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    QuestionImage(file.into_inner())
 }
 
 /// Position of a needle.
@@ -73,9 +83,12 @@ impl QuestionSource for Haystacks {
         let place = needle_index(length, depth);
         let show = |frame: u64| {
             let is_needle = frame == place && self.shown == Shown::Needle;
-            image(if is_needle { COLOURS[colour] } else { [20 + 17 * frame as u8; 3] })
+            if !is_needle && self.damaged == Some((length, frame)) {
+                return QuestionImage(b"no image".to_vec());
+            }
+            file_of(&planted::image(if is_needle { COLOURS[colour] } else { [20 + 17 * frame as u8; 3] }))
         };
-        let images: Vec<RgbImage> = (0..length).map(show).collect();
+        let images: Vec<QuestionImage> = (0..length).map(show).collect();
         let option = |position: u64| FIRST_COLOUR + ((position + permutation) % NUM_OPTIONS) as i64;
         let options: Vec<i64> = (0..NUM_OPTIONS).map(option).collect();
         // A question about each colour, with its options named in order.
@@ -101,7 +114,7 @@ impl QuestionSource for Haystacks {
             },
             prompts: prompt([&[1], frames.as_slice(), &question].concat()),
             blind: prompt([&[1], question.as_slice()].concat()),
-            images: images.into_iter().map(QuestionImage::Decoded).collect(),
+            images,
         })
     }
 }
@@ -262,6 +275,26 @@ fn a_question_that_cannot_be_asked_says_why_and_is_not_right() {
     let report = report(&measures, usage);
     assert_eq!((report.total.num_unusable, report.total.num_right, usage.num_questions), (81, 0, 0));
     assert_eq!(report.unusable.len(), 20);
+}
+
+#[test]
+fn an_image_that_cannot_be_decoded_costs_the_questions_that_show_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    let questions = Haystacks { damaged: Some((5, 4)), ..Haystacks::new(Shown::Needle) };
+    let (measures, usage) = ask(&questions, &planted_model(4096), &journal).unwrap();
+    for measure in &measures {
+        // At the greatest depth the needle is in place of that frame.
+        let is_lost = measure.facts.cell == Cell { length: 5, depth: Some(0) }
+            || measure.facts.cell == Cell { length: 5, depth: Some(500) };
+        assert_eq!(measure.unusable.map(Unusable::as_str), is_lost.then_some("undecodable_image"));
+        assert_eq!(measure.is_right(), !is_lost, "{:?}", measure.facts);
+    }
+    // Neither asked again nor forgotten.
+    let (again, usage_again) = ask(&questions, &planted_model(4096), &journal).unwrap();
+    assert_eq!((again == measures, usage_again.num_questions), (true, 0));
+    let report = report(&measures, usage);
+    assert_eq!((report.total.num_unusable, report.unusable.len(), report.total.num_right), (18, 18, 63));
 }
 
 #[test]

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
-use manyframe_core::{Digest, Part, RecordId, Sample, SampleVisual};
+use manyframe_core::{Digest, Part, RecordId, Sample};
 use manyframe_dataset::{DatasetError, DatasetReader, NeedleEntry};
 use manyframe_format::{Formatter, turns_from_messages};
-use manyframe_media::MediaLimits;
-use manyframe_media::video::decode_clip;
 use manyframe_validate::needles::{Cell, NeedleSample, OptionPrompt, QuestionFacts, QuestionImage, QuestionSource};
 
 use super::samples::{DatasetSamples, list_samples};
@@ -93,7 +91,8 @@ impl DatasetQuestions {
             },
             prompts: seen.with_answers(formatter, &question.answer, &answers).map_err(none)?,
             blind: blind.with_answers(formatter, &question.answer, &answers).map_err(none)?,
-            images: images(sample),
+            // Haystacks are delivered as images, never as clips.
+            images: sample.images.iter().map(|image| QuestionImage(image.bytes.clone())).collect(),
         })
     }
 }
@@ -173,19 +172,4 @@ fn without_visuals(formatter: &Formatter, sample: &Sample) -> Result<(String, Ve
     }
     let bare = formatter.format(&turns, &[]).map_err(|rejection| rejection.to_string())?;
     Ok((bare.prompt, bare.label_spans))
-}
-
-/// The images of a sample, which stay encoded, and the frames of its clips, in placeholder order, as far as these can be decoded.
-fn images(sample: &Sample) -> Vec<QuestionImage> {
-    let mut clips = sample.clips.iter();
-    let limits = MediaLimits::default();
-    let of_visual = |visual: &SampleVisual| -> Vec<QuestionImage> {
-        if let Some(frames) = &visual.clip {
-            let decoded = clips.next().and_then(|clip| decode_clip(clip, frames, &limits).ok()).unwrap_or_default();
-            return decoded.into_iter().map(QuestionImage::Decoded).collect();
-        }
-        let images = sample.images.iter().skip(visual.first_image).take(visual.num_images);
-        images.map(|image| QuestionImage::Encoded(image.bytes.clone())).collect()
-    };
-    sample.visuals.iter().flat_map(of_visual).collect()
 }

@@ -385,6 +385,27 @@ impl Rules<'_> {
                 let allowed = format!("at most {}", file.format.max_tokens);
                 self.broken_in(index, &["filter", "min_tokens"], &message, &allowed);
             }
+            self.check_haystacks(file, (index, source));
+        }
+    }
+
+    /// Haystacks come from sources of people's own media, not from other evaluation sets.
+    fn check_haystacks(&mut self, file: &PipelineFile, (index, source): (usize, &SourceTable)) {
+        let Some(needles) = &source.options.needles else { return };
+        for (key, names) in [("haystack_sources", &needles.haystack_sources), ("image_sources", &needles.image_sources)]
+        {
+            let has_media = |name: &String| {
+                let is_it = |other: &&SourceTable| other.name == *name;
+                let kind = file.source.iter().find(is_it).map(|other| other.kind);
+                kind.is_some_and(|kind| kind != Kind::Upstream(SourceKind::Needles))
+            };
+            if let Some(name) = names.iter().find(|name| !has_media(name)) {
+                let message = format!(
+                    "source.{}.needles.{key} names {name:?}, which is no source of this file, or one of needles",
+                    source.name
+                );
+                self.broken_in(index, &["needles", key], &message, "names of other [[source]] tables");
+            }
         }
     }
 

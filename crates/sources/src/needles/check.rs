@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use manyframe_core::{NeedleKind, NeedleTask};
+use manyframe_core::NeedleTask;
 
-use super::definition::{Asked, Needle};
+use super::definition::{Asked, Needle, Pool};
 use super::options::{NeedleOptions, UnequalOptions};
 
 /// Checks needles for the tasks of a set. The error says what is wrong, and with which needle.
 pub(crate) fn check(needles: &[Needle], options: &NeedleOptions) -> Result<(), String> {
     let mut known = BTreeSet::new();
     for needle in needles {
-        if !known.insert(&needle.name) || !known.insert(&needle.shown) && needle.shown != needle.name {
+        let shown = needle.shown_key();
+        let is_its_name = shown == needle.name;
+        if !known.insert(needle.name.clone()) || !known.insert(shown) && !is_its_name {
             return Err(format!("two needles are named or show {:?}", needle.name));
         }
         if let Some(asked) = &needle.asked {
@@ -50,22 +52,24 @@ fn check_question(name: &str, asked: &Asked, options: &NeedleOptions) -> Result<
 /// Whether there are enough needles for a task.
 fn check_number(needles: &[Needle], task: NeedleTask, options: &NeedleOptions) -> Result<(), String> {
     use NeedleTask as Task;
-    let number = |kind| needles.iter().filter(|needle| needle.kind == kind).count();
-    let num_asked = |kind| needles.iter().filter(|needle| needle.kind == kind && needle.asked.is_some()).count();
-    let (images, texts) = (number(NeedleKind::Image), number(NeedleKind::Text));
+    let number = |pool: Pool| needles.iter().filter(|needle| pool.has(needle)).count();
+    let num_asked = |pool: Pool| needles.iter().filter(|needle| pool.has(needle) && needle.asked.is_some()).count();
+    let (pictures, images, texts) = (number(Pool::Pictures), number(Pool::Images), number(Pool::Texts));
+    let (asked_pictures, asked_texts) = (num_asked(Pool::Pictures), num_asked(Pool::Texts));
     let most = options.num_needles as usize;
     let (found, wanted, what) = match task {
-        Task::VNiah | Task::RetrievalInsert => (num_asked(NeedleKind::Image), 1, "images with a question"),
-        Task::RetrievalEdit => (num_asked(NeedleKind::Text), 1, "texts with a question"),
-        Task::RetrievalBoth => {
-            (num_asked(NeedleKind::Image).min(num_asked(NeedleKind::Text)), 1, "images and texts with a question")
-        }
-        Task::OrderingInsert | Task::ImageOrdering => (images, most, "images"),
+        Task::VNiah | Task::RetrievalInsert => (asked_pictures, 1, "images or clips with a question"),
+        Task::RetrievalEdit => (asked_texts, 1, "texts with a question"),
+        Task::RetrievalBoth => (asked_pictures.min(asked_texts), 1, "images or clips, and texts, with a question"),
+        Task::OrderingInsert => (pictures, most, "images or clips"),
+        Task::ImageOrdering => (images, most, "images"),
+        Task::CountingPaste => (images, 1, "images"),
         Task::OrderingEdit => (texts, most, "texts"),
-        Task::OrderingBoth => (images.min(texts), most.div_ceil(2), "images and as many texts"),
-        Task::CountingInsert | Task::ImageRetrieval | Task::ImageCounting => (images, 1, "images"),
+        Task::OrderingBoth => (pictures.min(texts), most.div_ceil(2), "images or clips, and as many texts"),
+        Task::CountingInsert => (pictures, 1, "images or clips"),
+        Task::ImageRetrieval | Task::ImageCounting => (images, 1, "images"),
         Task::CountingEdit => (texts, 1, "texts"),
-        Task::CountingBoth => (images.min(texts), 1, "images and as many texts"),
+        Task::CountingBoth => (pictures.min(texts), 1, "images or clips, and as many texts"),
     };
     if found < wanted {
         return Err(format!("{} needs {wanted} {what}, there are {found}", task.as_str()));
@@ -115,12 +119,13 @@ fn contains_words(text: &str, words: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::definition::Shown;
     use super::*;
 
     fn needle(name: &str, question: &str, answer: &str, wrong: &[&str]) -> Needle {
         let wrong = wrong.iter().map(ToString::to_string).collect();
         let asked = Some(Asked { question: question.into(), answer: answer.into(), wrong });
-        Needle { name: name.into(), kind: NeedleKind::Image, shown: format!("{name}.png"), asked }
+        Needle { name: name.into(), shown: Shown::Image(format!("{name}.png")), asked }
     }
 
     fn options() -> NeedleOptions {
@@ -151,6 +156,6 @@ mod tests {
         let few = [needle("a", "What?", "aa", &["bb"])];
         assert_eq!(check(&few, &options()).unwrap_err(), "\"a\" has 1 wrong options, 3 are needed for num_options = 4");
         let two = NeedleOptions { num_options: 2, tasks: vec![NeedleTask::OrderingInsert], ..options() };
-        assert_eq!(check(&few, &two).unwrap_err(), "ordering_insert needs 4 images, there are 1");
+        assert_eq!(check(&few, &two).unwrap_err(), "ordering_insert needs 4 images or clips, there are 1");
     }
 }

@@ -15,6 +15,7 @@ mod definition;
 mod grid;
 mod options;
 mod question;
+mod scene;
 mod set;
 
 pub use self::options::{NeedleOptions, NeedlePlace, Permutations, UnequalOptions};

@@ -18,6 +18,17 @@ pub struct NeedleOptions {
     /// Images among which needles are hidden by the tasks that begin with `image_`: paths below `media`, as in `haystacks`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// Other sources of this file, of any kind: their videos, as far as they are files or directories of frames, are haystacks, too.
+    /// Of a record about a part of a video, that part. `take = 0` lets a source deliver no samples of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub haystack_sources: Vec<String>,
+    /// Other sources of this file, of any kind, whose images are among `images`, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_sources: Vec<String>,
+    /// Media that are taken from each of `haystack_sources` and `image_sources`: as many of lowest rank. Default: 1000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "is_default_number")]
+    pub num_from_source: u32,
     /// What is asked. Default: `["v_niah"]`.
     pub tasks: Vec<NeedleTask>,
     /// Numbers of frames or images of a haystack, without those that are inserted: the columns of the grid.
@@ -84,11 +95,22 @@ pub enum UnequalOptions {
     Allow,
 }
 
+/// Media that are taken from another source by default.
+const NUM_FROM_SOURCE: u32 = 1000;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_default_number(number: &u32) -> bool {
+    *number == NUM_FROM_SOURCE
+}
+
 impl Default for NeedleOptions {
     fn default() -> Self {
         Self {
             haystacks: Vec::new(),
             images: Vec::new(),
+            haystack_sources: Vec::new(),
+            image_sources: Vec::new(),
+            num_from_source: NUM_FROM_SOURCE,
             tasks: vec![NeedleTask::VNiah],
             lengths: Vec::new(),
             depths: vec![0, 250, 500, 750, 1000],
@@ -114,10 +136,14 @@ impl NeedleOptions {
             self.tasks.iter().partition(|task| task.is_of_images());
         problem(self.tasks.is_empty(), "has no tasks");
         problem(
-            !of_videos.is_empty() && self.haystacks.is_empty(),
+            !of_videos.is_empty() && self.haystacks.is_empty() && self.haystack_sources.is_empty(),
             "has no haystacks: videos in which needles are hidden",
         );
-        problem(!of_images.is_empty() && self.images.is_empty(), "has no images among which needles are hidden");
+        problem(
+            !of_images.is_empty() && self.images.is_empty() && self.image_sources.is_empty(),
+            "has no images among which needles are hidden",
+        );
+        problem(self.num_from_source == 0, "takes 0 media from each source");
         problem(self.lengths.is_empty(), "has no lengths: numbers of frames, such as [64, 128]");
         problem(self.lengths.contains(&0), "has a length of 0 frames");
         problem(self.lengths.iter().any(|&length| length > 1 << 16), "has a length of more than 65536 frames");

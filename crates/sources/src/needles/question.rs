@@ -1,16 +1,19 @@
 //! A question: its needles and their places, its options, and the record that is made of it.
 
-use manyframe_core::{
-    ComposedVideo, Digest, Edit, FrameEdit, NeedleKind, NeedleOption, NeedleQuestion, NeedleTask, PlacedNeedle,
-};
+use manyframe_core::{ComposedVideo, NeedleOption, NeedleQuestion, NeedleTask};
 use serde::Serialize;
 
 use super::chance::Chance;
-use super::definition::Needle;
+use super::definition::{Needle, Pool};
 use super::grid::{Cell, index_at};
 use super::options::{NeedleOptions, NeedlePlace};
+use super::scene::{Placed, Scene, short_digest, task_chance};
 
 const CHOOSE: &str = "Answer with the option's letter from the given choices directly.";
+/// Quarters of a frame, each of which can have an image.
+const QUARTERS: u32 = 4;
+/// How often places are drawn until no needle follows itself.
+const MOST_DRAWS: u32 = 32;
 const ANSWER: &str = "Answer the question using a single word or phrase.";
 
 /// The n-th record, as the text of its JSON object.
@@ -32,12 +35,6 @@ pub(crate) struct Questions<'a> {
     pub(crate) needles: &'a [Needle],
 }
 
-/// A needle at places among the frames or images that are shown.
-struct Placed<'a> {
-    needle: &'a Needle,
-    indices: Vec<u32>,
-}
-
 /// A question, before its options are in an order.
 struct Draft<'a> {
     placed: Vec<Placed<'a>>,
@@ -46,24 +43,15 @@ struct Draft<'a> {
     wrong: Vec<String>,
 }
 
-/// What is shown.
-struct Scene {
-    video: Option<ComposedVideo>,
-    images: Option<Vec<String>>,
-    num_shown: u32,
-    haystack: String,
-    visuals: String,
-}
-
 impl<'a> Questions<'a> {
     /// The record of a cell. The error says what it lacks.
     pub(crate) fn record(&self, cell: &Cell) -> Result<Vec<u8>, String> {
         let key = cell.key();
         let chance = Chance::new(self.options.seed, key.as_str());
         let draft = self.draft(cell, &chance)?;
-        let shown = self.shown(cell, &draft)?;
+        let shown = Scene::of(self.options, cell, &draft.placed)?;
         let (options, answer) = self.ordered(cell, &draft, &chance);
-        let index = cell.depth.and_then(|_| draft.placed.first()?.indices.first().copied());
+        let index = cell.depth.and_then(|_| draft.placed.first()?.starts.first().copied());
         let group = short_digest(&(&key, &shown.visuals, &draft.question, &draft.answer))?;
         let human = prompt(&draft.question, &options);
         let needle = NeedleQuestion {
@@ -91,68 +79,102 @@ impl<'a> Questions<'a> {
     fn draft(&self, cell: &Cell, chance: &Chance) -> Result<Draft<'a>, String> {
         use NeedleTask as Task;
         match cell.task {
-            Task::VNiah | Task::RetrievalInsert => self.retrieval(cell, chance, &[NeedleKind::Image]),
-            Task::RetrievalEdit => self.retrieval(cell, chance, &[NeedleKind::Text]),
-            Task::RetrievalBoth => self.retrieval(cell, chance, &[NeedleKind::Image, NeedleKind::Text]),
-            Task::OrderingInsert | Task::ImageOrdering => self.ordering(cell, chance, &[NeedleKind::Image]),
-            Task::OrderingEdit => self.ordering(cell, chance, &[NeedleKind::Text]),
-            Task::OrderingBoth => self.ordering(cell, chance, &[NeedleKind::Image, NeedleKind::Text]),
-            Task::CountingInsert | Task::ImageCounting => self.counting(cell, chance, &[NeedleKind::Image]),
-            Task::CountingEdit => self.counting(cell, chance, &[NeedleKind::Text]),
-            Task::CountingBoth => self.counting(cell, chance, &[NeedleKind::Image, NeedleKind::Text]),
+            Task::VNiah | Task::RetrievalInsert => self.retrieval(cell, chance, &[Pool::Pictures]),
+            Task::RetrievalEdit => self.retrieval(cell, chance, &[Pool::Texts]),
+            Task::RetrievalBoth => self.retrieval(cell, chance, &[Pool::Pictures, Pool::Texts]),
+            Task::OrderingInsert => self.ordering(cell, chance, &[Pool::Pictures]),
+            Task::OrderingEdit => self.ordering(cell, chance, &[Pool::Texts]),
+            Task::OrderingBoth => self.ordering(cell, chance, &[Pool::Pictures, Pool::Texts]),
+            Task::CountingInsert => self.counting(cell, chance, &[Pool::Pictures]),
+            Task::CountingEdit => self.counting(cell, chance, &[Pool::Texts]),
+            Task::CountingBoth => self.counting(cell, chance, &[Pool::Pictures, Pool::Texts]),
+            Task::CountingPaste => self.pasting(cell, chance),
             Task::ImageRetrieval => self.which_image(cell, chance),
+            Task::ImageOrdering => self.ordering(cell, chance, &[Pool::Images]),
+            Task::ImageCounting => self.counting(cell, chance, &[Pool::Images]),
         }
     }
 
-    /// Needles of a kind, in an order of chance.
-    fn of_kind(&self, kind: NeedleKind, chance: &Chance, is_asked: bool) -> Vec<&'a Needle> {
+    /// Needles of a pool, in an order of chance.
+    fn of_pool(&self, pool: Pool, chance: &Chance, is_asked: bool) -> Vec<&'a Needle> {
         let found: Vec<&Needle> =
-            self.needles.iter().filter(|it| it.kind == kind && (it.asked.is_some() || !is_asked)).collect();
+            self.needles.iter().filter(|it| pool.has(it) && (it.asked.is_some() || !is_asked)).collect();
         let order = chance.order("needle", found.len()).into_iter();
         order.filter_map(|number| found.get(number).copied()).collect()
     }
 
     /// The needle of a question about one. Questions of the same number have the same in all cells, so that cells can be compared.
-    fn one(&self, cell: &Cell, kind: NeedleKind, is_asked: bool) -> Result<&'a Needle, String> {
-        let found = self.of_kind(kind, &self.task_chance(cell), is_asked);
+    fn one(&self, cell: &Cell, pool: Pool, is_asked: bool) -> Result<&'a Needle, String> {
+        let found = self.of_pool(pool, &task_chance(self.options, cell), is_asked);
         let chosen = found.get((cell.number as usize).checked_rem(found.len()).unwrap_or(0));
         chosen.copied().ok_or_else(|| format!("{} has no needle", cell.task.as_str()))
     }
 
-    fn task_chance(&self, cell: &Cell) -> Chance {
-        Chance::new(self.options.seed, cell.task.as_str())
-    }
-
-    /// Number of places among what is shown if so many images are put in.
-    fn num_places(&self, cell: &Cell, num_images: usize) -> u32 {
-        match self.options.place {
-            NeedlePlace::Insert => cell.length.saturating_add(num_images as u32),
-            NeedlePlace::Replace => cell.length,
-        }
-    }
-
-    /// Places of several needles, of which so many are images.
-    fn places(&self, cell: &Cell, chance: &Chance, (number, num_images): (usize, usize)) -> Result<Vec<u32>, String> {
-        let below = self.num_places(cell, num_images);
-        if number > cell.length as usize {
-            return Err(format!("{} puts {number} needles into {} frames", cell.task.as_str(), cell.length));
-        }
-        Ok(chance.places("places", number, below))
-    }
-
-    fn retrieval(&self, cell: &Cell, chance: &Chance, kinds: &[NeedleKind]) -> Result<Draft<'a>, String> {
-        let needles = kinds.iter().map(|&kind| self.one(cell, kind, true)).collect::<Result<Vec<_>, _>>()?;
-        let num_images = needles.iter().filter(|needle| needle.kind == NeedleKind::Image).count();
-        let at = match cell.depth {
-            Some(depth) => vec![index_at(depth, cell.length, self.num_places(cell, num_images))],
-            None => self.places(cell, chance, (needles.len(), num_images))?,
+    /// Number of frames or images that are shown with these needles, each as often as it is there.
+    fn num_shown(&self, cell: &Cell, showings: &[&Needle]) -> u32 {
+        let inserted = |needle: &&Needle| match self.options.place {
+            NeedlePlace::Insert if Pool::Pictures.has(needle) => needle.num_frames(),
+            _ => 0,
         };
+        showings.iter().map(inserted).fold(cell.length, u32::saturating_add)
+    }
+
+    /// Number of places at which needles can begin: each takes one, its other frames none.
+    fn num_places(&self, cell: &Cell, showings: &[&Needle]) -> u32 {
+        let others = showings.iter().map(|needle| needle.num_frames() - 1).fold(0, u32::saturating_add);
+        self.num_shown(cell, showings).saturating_sub(others)
+    }
+
+    /// Where several needles begin, which are in this order. In a video, no needle follows itself: it would seem to be there once, longer.
+    fn starts(&self, cell: &Cell, chance: &Chance, showings: &[&Needle]) -> Result<Vec<u32>, String> {
+        let (number, below) = (showings.len(), self.num_places(cell, showings));
+        let is_same = |pair: &[&Needle]| matches!(pair, [one, other] if one.name == other.name);
+        let is_apart = |places: &[u32]| {
+            let mut pairs = places.windows(2).zip(showings.windows(2));
+            cell.task.is_of_images() || pairs.all(|(places, needles)| !is_same(needles) || !are_neighbours(places))
+        };
+        let drawn = (0..MOST_DRAWS).map(|draw| {
+            let purpose = if draw == 0 { "places".to_owned() } else { format!("places {draw}") };
+            chance.places(&purpose, number, below)
+        });
+        // Where there is hardly any room, the first frames.
+        let dense = std::iter::once_with(|| {
+            let gaps = showings.windows(2).scan(0, |place, pair| {
+                *place += if is_same(pair) { 2 } else { 1 };
+                Some(*place)
+            });
+            [0].into_iter().chain(gaps).filter(|&place| place < below).collect()
+        });
+        let places = drawn.chain(dense).find(|places| places.len() == number && is_apart(places));
+        let places = places.filter(|_| number <= cell.length as usize).ok_or_else(|| {
+            format!("{} puts {number} needles into {} frames, apart from each other", cell.task.as_str(), cell.length)
+        })?;
+        let mut before = 0;
+        let starts = places.into_iter().zip(showings).map(|(place, needle)| {
+            let start = place + before;
+            before += needle.num_frames() - 1;
+            start
+        });
+        Ok(starts.collect())
+    }
+
+    /// Where the needle at a depth begins.
+    fn start_at(&self, depth: u32, cell: &Cell, showings: &[&Needle]) -> Result<u32, String> {
+        match self.num_places(cell, showings) {
+            0 => Err(format!("{} puts a clip of more frames into {} frames", cell.task.as_str(), cell.length)),
+            num_places => Ok(index_at(depth, cell.length, num_places)),
+        }
+    }
+
+    fn retrieval(&self, cell: &Cell, chance: &Chance, pools: &[Pool]) -> Result<Draft<'a>, String> {
+        let needles = pools.iter().map(|&pool| self.one(cell, pool, true)).collect::<Result<Vec<_>, _>>()?;
         let order = chance.order("order", needles.len());
-        let placed: Vec<Placed<'a>> = order
-            .into_iter()
-            .zip(at)
-            .filter_map(|(number, index)| Some(Placed { needle: needles.get(number).copied()?, indices: vec![index] }))
-            .collect();
+        let showings: Vec<&'a Needle> = order.into_iter().filter_map(|number| needles.get(number).copied()).collect();
+        let starts = match cell.depth {
+            Some(depth) => vec![self.start_at(depth, cell, &showings)?],
+            None => self.starts(cell, chance, &showings)?,
+        };
+        let placed = showings.into_iter().zip(starts).map(|(needle, start)| Placed::once(needle, start)).collect();
         let asked = needles.get(chance.number("asked", needles.len() as u32) as usize).and_then(|it| it.asked.as_ref());
         let asked = asked.ok_or("a needle has no question")?;
         let num_wrong = self.options.num_options.saturating_sub(1) as usize;
@@ -160,16 +182,15 @@ impl<'a> Questions<'a> {
         Ok(Draft { placed, question: asked.question.clone(), answer: asked.answer.clone(), wrong })
     }
 
-    fn ordering(&self, cell: &Cell, chance: &Chance, kinds: &[NeedleKind]) -> Result<Draft<'a>, String> {
-        let each = (self.options.num_needles as usize).div_ceil(kinds.len());
+    fn ordering(&self, cell: &Cell, chance: &Chance, pools: &[Pool]) -> Result<Draft<'a>, String> {
+        let each = (self.options.num_needles as usize).div_ceil(pools.len());
         let needles: Vec<&Needle> =
-            kinds.iter().flat_map(|&kind| self.of_kind(kind, chance, false).into_iter().take(each)).collect();
-        let num_images = needles.iter().filter(|needle| needle.kind == NeedleKind::Image).count();
-        let at = self.places(cell, chance, (needles.len(), num_images))?;
+            pools.iter().flat_map(|&pool| self.of_pool(pool, chance, false).into_iter().take(each)).collect();
         let in_order = |order: &[usize]| -> Vec<&'a Needle> {
             order.iter().filter_map(|&number| needles.get(number).copied()).collect()
         };
         let right = in_order(&chance.order("order", needles.len()));
+        let starts = self.starts(cell, chance, &right)?;
         let named = |needles: &[&Needle]| needles.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
         let answer = named(&right);
         let mut wrong = Vec::new();
@@ -186,47 +207,72 @@ impl<'a> Questions<'a> {
         let listed = named(&in_order(&chance.order("listed", needles.len())));
         let among = if cell.task.is_of_images() { "among the images" } else { "in the video" };
         let question = format!("In which order do these appear {among}: {listed}?");
-        let placed = right.into_iter().zip(at).map(|(needle, index)| Placed { needle, indices: vec![index] });
+        let placed = right.into_iter().zip(starts).map(|(needle, start)| Placed::once(needle, start));
         Ok(Draft { placed: placed.collect(), question, answer, wrong })
     }
 
-    fn counting(&self, cell: &Cell, chance: &Chance, kinds: &[NeedleKind]) -> Result<Draft<'a>, String> {
-        let needles = kinds.iter().map(|&kind| self.one(cell, kind, false)).collect::<Result<Vec<_>, _>>()?;
+    fn counting(&self, cell: &Cell, chance: &Chance, pools: &[Pool]) -> Result<Draft<'a>, String> {
+        let needles = pools.iter().map(|&pool| self.one(cell, pool, false)).collect::<Result<Vec<_>, _>>()?;
         // Each needle is there at least once.
         let least = needles.len() as u32;
         let most = self.options.num_needles.max(least);
         let number = least + chance.number("number", most - least + 1);
         let turns: Vec<usize> = (0..number as usize).map(|turn| turn % needles.len()).collect();
-        let is_image = |turn: &&usize| needles.get(**turn).is_some_and(|needle| needle.kind == NeedleKind::Image);
-        let num_images = turns.iter().filter(is_image).count();
-        let at = self.places(cell, chance, (turns.len(), num_images))?;
+        let order = chance.order("turns", turns.len()).into_iter().filter_map(|turn| turns.get(turn).copied());
+        let order: Vec<usize> = order.collect();
+        let showings: Vec<&Needle> = order.iter().filter_map(|&number| needles.get(number).copied()).collect();
         let mut placed: Vec<Placed<'a>> =
-            needles.iter().map(|&needle| Placed { needle, indices: Vec::new() }).collect();
-        for (turn, index) in chance.order("turns", turns.len()).into_iter().zip(at) {
-            if let Some(needle) = turns.get(turn).and_then(|&turn| placed.get_mut(turn)) {
-                needle.indices.push(index);
+            needles.iter().map(|&needle| Placed { needle, starts: Vec::new(), quarters: Vec::new() }).collect();
+        for (needle, start) in order.into_iter().zip(self.starts(cell, chance, &showings)?) {
+            if let Some(needle) = placed.get_mut(needle) {
+                needle.starts.push(start);
             }
         }
         let names: Vec<&str> = needles.iter().map(|needle| needle.name.as_str()).collect();
-        let question = match (names.as_slice(), kinds) {
+        let question = match (names.as_slice(), pools) {
             ([name], _) if cell.task.is_of_images() => format!("How many of the images show {name}?"),
-            ([name], [NeedleKind::Image]) => format!("How many times is {name} shown in the video?"),
+            ([name], [Pool::Pictures]) => format!("How many times is {name} shown in the video?"),
             ([name], _) => format!("How many times is {name} written in the video?"),
             (names, _) => format!("How many times in all are {} shown or written in the video?", names.join(" and ")),
         };
-        // The right number is anywhere among numbers in a row: neither the smallest nor the one in the middle.
+        Ok(Draft { placed, question, answer: number.to_string(), wrong: self.other_numbers(chance, number) })
+    }
+
+    /// An image on a few frames, in some of their quarters.
+    fn pasting(&self, cell: &Cell, chance: &Chance) -> Result<Draft<'a>, String> {
+        let needle = self.one(cell, Pool::Images, false)?;
+        let num_frames = self.options.num_needles;
+        if num_frames > cell.length {
+            return Err(format!("{} edits {num_frames} of {} frames", cell.task.as_str(), cell.length));
+        }
+        let starts = chance.places("places", num_frames as usize, cell.length);
+        let of_frame = |frame: u32| -> Vec<u8> {
+            let number = 1 + chance.number(&format!("times {frame}"), QUARTERS);
+            let quarters = chance.places(&format!("quarters {frame}"), number as usize, QUARTERS);
+            quarters.into_iter().map(|quarter| quarter as u8).collect()
+        };
+        let quarters: Vec<Vec<u8>> = (0..num_frames).map(of_frame).collect();
+        let number = quarters.iter().map(|quarters| quarters.len() as u32).sum();
+        let question = format!(
+            "On {num_frames} frames of the video is {}, small, once or several times on each. How many times in all?",
+            needle.name
+        );
+        let wrong = self.other_numbers(chance, number);
+        Ok(Draft { placed: vec![Placed { needle, starts, quarters }], question, answer: number.to_string(), wrong })
+    }
+
+    /// Wrong numbers: the right one is anywhere among numbers in a row, neither the smallest nor the one in the middle.
+    fn other_numbers(&self, chance: &Chance, number: u32) -> Vec<String> {
         let num_options = self.options.num_options.max(1);
         let first = number.saturating_sub(chance.number("first", num_options)).max(1);
-        let numbers = (first..first + num_options).filter(|&other| other != number);
-        let wrong = numbers.map(|other| other.to_string()).collect();
-        Ok(Draft { placed, question, answer: number.to_string(), wrong })
+        (first..first + num_options).filter(|&other| other != number).map(|other| other.to_string()).collect()
     }
 
     /// Which of many images shows the needle.
     fn which_image(&self, cell: &Cell, chance: &Chance) -> Result<Draft<'a>, String> {
-        let needle = self.one(cell, NeedleKind::Image, false)?;
-        let num_places = self.num_places(cell, 1);
-        let index = index_at(cell.depth.unwrap_or(0), cell.length, num_places);
+        let needle = self.one(cell, Pool::Images, false)?;
+        let num_places = self.num_places(cell, &[needle]);
+        let index = self.start_at(cell.depth.unwrap_or(0), cell, &[needle])?;
         let num_wrong = self.options.num_options.saturating_sub(1) as usize;
         let name = |place: u32| format!("Image {}", place + 1);
         let num_digits = |place: u32| (place + 1).to_string().len();
@@ -240,7 +286,7 @@ impl<'a> Questions<'a> {
         }
         let wrong = others.into_iter().take(num_wrong).map(name).collect();
         let question = format!("Which of the images, counted from 1, shows {}?", needle.name);
-        let placed = vec![Placed { needle, indices: vec![index] }];
+        let placed = vec![Placed::once(needle, index)];
         Ok(Draft { placed, question, answer: name(index), wrong })
     }
 
@@ -264,78 +310,10 @@ impl<'a> Questions<'a> {
         });
         (options.collect(), answer)
     }
-
-    fn shown(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
-        if cell.task.is_of_images() { self.shown_images(cell, draft) } else { self.shown_video(cell, draft) }
-    }
-
-    fn shown_video(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
-        let videos = self.haystack(cell, &self.options.haystacks);
-        let haystack = short_digest(&(&videos, cell.length, self.options.interval_s))?;
-        let edit = |needle: &Needle| match (needle.kind, self.options.place) {
-            (NeedleKind::Text, _) => Edit::Write(needle.shown.clone()),
-            (_, NeedlePlace::Insert) => Edit::Insert(needle.shown.clone()),
-            (_, NeedlePlace::Replace) => Edit::Replace(needle.shown.clone()),
-        };
-        let edits = draft.at_places().into_iter().map(|(index, needle)| FrameEdit { index, edit: edit(needle) });
-        let video = ComposedVideo {
-            videos,
-            num_frames: cell.length,
-            interval_s: self.options.interval_s,
-            edits: edits.collect(),
-            max_distance: self.options.max_distance,
-        };
-        let (num_shown, visuals) = (video.num_shown() as u32, short_digest(&video)?);
-        Ok(Scene { video: Some(video), images: None, num_shown, haystack, visuals })
-    }
-
-    fn shown_images(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
-        let mut images = self.haystack(cell, &self.options.images);
-        if images.len() < cell.length as usize {
-            let found = images.len();
-            return Err(format!("{} needs {} images, there are {found}", cell.task.as_str(), cell.length));
-        }
-        images.truncate(cell.length as usize);
-        let haystack = short_digest(&images)?;
-        for (index, needle) in draft.at_places() {
-            let (index, shown) = (index as usize, needle.shown.clone());
-            match (self.options.place, images.get_mut(index)) {
-                (NeedlePlace::Replace, Some(image)) => *image = shown,
-                _ => images.insert(index.min(images.len()), shown),
-            }
-        }
-        let (num_shown, visuals) = (images.len() as u32, short_digest(&images)?);
-        Ok(Scene { video: None, images: Some(images), num_shown, haystack, visuals })
-    }
-
-    /// A haystack and those after it, from the first again after the last. Questions of the same number have the same in all cells.
-    fn haystack(&self, cell: &Cell, all: &[String]) -> Vec<String> {
-        let order = self.task_chance(cell).order("haystack", all.len());
-        let mut all = all.to_vec();
-        if let Some(&first) = order.get((cell.number as usize).checked_rem(order.len()).unwrap_or(0)) {
-            all.rotate_left(first);
-        }
-        all
-    }
 }
 
-impl<'a> Draft<'a> {
-    /// What is at each place, in order.
-    fn at_places(&self) -> Vec<(u32, &'a Needle)> {
-        let of_needle = |placed: &Placed<'a>| {
-            let needle = placed.needle;
-            placed.indices.iter().map(move |&index| (index, needle)).collect::<Vec<_>>()
-        };
-        let mut at: Vec<(u32, &Needle)> = self.placed.iter().flat_map(of_needle).collect();
-        at.sort_by_key(|(index, _)| *index);
-        at
-    }
-}
-
-impl Placed<'_> {
-    fn described(&self) -> PlacedNeedle {
-        PlacedNeedle { name: self.needle.name.clone(), kind: self.needle.kind, indices: self.indices.clone() }
-    }
+fn are_neighbours(places: &[u32]) -> bool {
+    matches!(places, [one, other] if one + 1 == *other)
 }
 
 /// What the user says after the frames or images.
@@ -346,10 +324,4 @@ fn prompt(question: &str, options: &[NeedleOption]) -> String {
     }
     text.push_str(if options.is_empty() { ANSWER } else { CHOOSE });
     text
-}
-
-/// 16 hexadecimal digits that are equal for equal values.
-fn short_digest(value: &impl Serialize) -> Result<String, String> {
-    let text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-    Ok(format!("{:016x}", Digest::of(&text).first_bits()))
 }

@@ -35,17 +35,25 @@ impl NeedleSet {
         Ok(check(&set.needles, options).and_then(|()| set.check_lengths()).map(|()| set))
     }
 
-    /// Whether the first question of each length and task can be made: what it lacks, others lack, too.
+    /// Whether the first question of each length and task can be made: what it lacks, others lack, too. Of short haystacks, every
+    /// question: some have more needles than others.
     fn check_lengths(&self) -> Result<(), String> {
         let num_records = num_records(&self.options);
         let mut last = None;
         for record in (0..num_records).filter_map(|record| cell(&self.options, record)) {
-            if last != Some((record.length, record.task)) {
+            let is_short = record.permutation == 0 && record.length <= self.longest_short_haystack();
+            if last != Some((record.length, record.task)) || is_short {
                 last = Some((record.length, record.task));
                 self.questions().record(&record)?;
             }
         }
         Ok(())
+    }
+
+    /// The frames that all needles take which a question may show, with others between them.
+    fn longest_short_haystack(&self) -> u32 {
+        let longest = self.needles.iter().map(Needle::num_frames).max().unwrap_or(1);
+        (longest + 1).saturating_mul(self.options.num_needles)
     }
 
     fn questions(&self) -> Questions<'_> {

@@ -59,32 +59,18 @@ pub struct OptionPrompt {
     pub answer: Vec<i64>,
 }
 
-/// An image of a question. It is decoded when the model is due to see it, and not kept.
+/// The file of an image of a question. It is decoded when the model is due to see it, and not kept.
 #[derive(Debug, Clone)]
-pub enum QuestionImage {
-    /// A file.
-    Encoded(Vec<u8>),
-    /// Pixels, such as those of a frame of a clip.
-    Decoded(RgbImage),
-}
+pub struct QuestionImage(pub Vec<u8>);
 
 impl QuestionImage {
-    /// Identifies the image among others: the first 64 bits of a digest of file or pixels.
+    /// Identifies the image among others: the first 64 bits of a digest of the file.
     pub fn key(&self) -> u64 {
-        match self {
-            Self::Encoded(bytes) => Digest::of_fields([&b"file"[..], bytes]).first_bits(),
-            Self::Decoded(image) => {
-                let size = [image.width_px(), image.height_px()].map(u32::to_le_bytes).concat();
-                Digest::of_fields([&b"pixels"[..], &size, image.pixels()]).first_bits()
-            }
-        }
+        Digest::of(&self.0).first_bits()
     }
 
     /// Its pixels; `None` if it cannot be decoded.
     pub fn decode(&self) -> Option<RgbImage> {
-        match self {
-            Self::Encoded(bytes) => decode_rgb(bytes, &MediaLimits::default()).ok(),
-            Self::Decoded(image) => Some(image.clone()),
-        }
+        decode_rgb(&self.0, &MediaLimits::default()).ok()
     }
 }

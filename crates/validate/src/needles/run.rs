@@ -227,23 +227,21 @@ struct SideRun<'a, 'b, Q, S> {
 impl<Q: QuestionSource, S: Scorer> TreeVisitor for SideRun<'_, '_, Q, S> {
     type Error = Q::Error;
 
-    fn read_image(&mut self, question: usize, image: usize) -> Result<RgbImage, Q::Error> {
+    fn read_image(&mut self, question: usize, image: usize) -> Result<Option<RgbImage>, Q::Error> {
         if self.batch.last_read.as_ref().is_none_or(|(read, _)| *read != question) {
             // Before the next is read, so that two are never in memory.
             self.batch.last_read = None;
             self.batch.last_read = Some((question, self.batch.run.questions.read(self.batch.first + question)?));
         }
         let images = self.batch.last_read.as_ref().map(|(_, sample)| sample.images.as_slice()).unwrap_or_default();
-        let decoded = images.get(image).and_then(QuestionImage::decode);
-        let undecodable = || {
-            let id = self.batch.slots.get(question).map(|slot| slot.measure.facts.id.to_string()).unwrap_or_default();
-            ValidateError::Unfit {
-                detail: format!(
-                    "image {image} of sample {id} cannot be decoded; `manyframe verify` says what is damaged"
-                ),
-            }
-        };
-        Ok(decoded.ok_or_else(undecodable)?)
+        Ok(images.get(image).and_then(QuestionImage::decode))
+    }
+
+    fn lose(&mut self, leaf: &Leaf) -> Result<(), Q::Error> {
+        let Some(slot) = self.batch.slots.get_mut(leaf.question) else { return Ok(()) };
+        // Its other options are lost with it.
+        let is_known = slot.measure.unusable.replace(Unusable::UndecodableImage).is_some();
+        if is_known || self.is_blind { Ok(()) } else { self.batch.finish(leaf.question) }
     }
 
     fn take(&mut self, leaf: &Leaf, score: ContinuationScore) -> Result<(), Q::Error> {

@@ -32,8 +32,11 @@ pub(super) struct Leaf {
 pub(super) trait TreeVisitor {
     type Error: From<ValidateError>;
 
-    /// Reads the nth image of a question.
-    fn read_image(&mut self, question: usize, image: usize) -> Result<RgbImage, Self::Error>;
+    /// Reads the nth image of a question; `None` if it cannot be decoded.
+    fn read_image(&mut self, question: usize, image: usize) -> Result<Option<RgbImage>, Self::Error>;
+
+    /// Is told that a leaf cannot be scored, because an image before it cannot be decoded. Leaves of one prompt follow one another.
+    fn lose(&mut self, leaf: &Leaf) -> Result<(), Self::Error>;
 
     /// Takes the score of a leaf. Leaves of one prompt follow one another.
     fn take(&mut self, leaf: &Leaf, score: ContinuationScore) -> Result<(), Self::Error>;
@@ -42,7 +45,20 @@ pub(super) trait TreeVisitor {
     fn count(&mut self, entries: &[PromptEntry]);
 }
 
-/// Scores all leaves. What two prompts begin with runs once; what is remembered of it is dropped as soon as nothing goes on from it.
+/// Why entries were not read.
+enum Stop<E> {
+    /// An image cannot be decoded.
+    Undecodable,
+    Failed(E),
+}
+
+impl<E: From<ValidateError>> From<ValidateError> for Stop<E> {
+    fn from(error: ValidateError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Scores all leaves, but for those with an image that cannot be decoded. What two prompts begin with runs once; what is remembered of it is dropped as soon as nothing goes on from it.
 pub(super) fn score_leaves<S: Scorer, V: TreeVisitor>(
     mut leaves: Vec<Leaf>,
     scorer: &S,
@@ -66,7 +82,12 @@ impl<S: Scorer, V: TreeVisitor> Walk<'_, S, V> {
         let [first, ..] = leaves else { return Ok(()) };
         // Of sorted prompts, all share what the first and the last share.
         let num_shared = leaves.last().map_or(0, |last| num_common(&first.prompt, &last.prompt));
-        self.extend(first, num_done..num_shared, &mut prefix)?;
+        match self.extend(first, num_done..num_shared, &mut prefix) {
+            Ok(()) => {}
+            // All of them begin with this image.
+            Err(Stop::Undecodable) => return leaves.iter().try_for_each(|leaf| self.visitor.lose(leaf)),
+            Err(Stop::Failed(error)) => return Err(error),
+        }
         let (ending, going_on) = leaves.split_at(leaves.partition_point(|leaf| leaf.prompt.len() == num_shared));
         for leaf in ending {
             let score = self.scorer.score(&prefix, &leaf.answer)?;
@@ -84,13 +105,23 @@ impl<S: Scorer, V: TreeVisitor> Walk<'_, S, V> {
     }
 
     /// Reads a range of the entries of a leaf.
-    fn extend(&mut self, leaf: &Leaf, entries: std::ops::Range<usize>, prefix: &mut S::Prefix) -> Result<(), V::Error> {
+    fn extend(
+        &mut self,
+        leaf: &Leaf,
+        entries: std::ops::Range<usize>,
+        prefix: &mut S::Prefix,
+    ) -> Result<(), Stop<V::Error>> {
         let (before, after) = leaf.prompt.split_at(entries.start);
         let entries = after.get(..entries.len()).unwrap_or(after);
         let first_image = before.iter().filter(|entry| entry.is_image()).count();
-        self.visitor.count(entries);
         let visitor = &mut *self.visitor;
-        self.scorer.extend(prefix, entries, &mut |image| visitor.read_image(leaf.question, first_image + image))
+        let mut read = |image| {
+            let decoded = visitor.read_image(leaf.question, first_image + image).map_err(Stop::Failed)?;
+            decoded.ok_or(Stop::Undecodable)
+        };
+        self.scorer.extend(prefix, entries, &mut read)?;
+        self.visitor.count(entries);
+        Ok(())
     }
 }
 
@@ -101,7 +132,7 @@ fn num_common(left: &[PromptEntry], right: &[PromptEntry]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
@@ -150,16 +181,25 @@ mod tests {
     struct Prompts {
         of_questions: Vec<Vec<PromptEntry>>,
         scores: BTreeMap<(usize, usize), f64>,
+        lost: BTreeSet<(usize, usize)>,
         num_run: usize,
     }
+
+    /// The key of an image that nobody can decode.
+    const UNDECODABLE: u64 = 77;
 
     impl TreeVisitor for Prompts {
         type Error = ValidateError;
 
-        fn read_image(&mut self, question: usize, image: usize) -> Result<RgbImage, ValidateError> {
+        fn read_image(&mut self, question: usize, image: usize) -> Result<Option<RgbImage>, ValidateError> {
             let mut images = self.of_questions[question].iter().filter(|entry| entry.is_image());
             let Some(PromptEntry::Image(key)) = images.nth(image) else { panic!("no image {image}") };
-            Ok(RgbImage::gray(*key as u32, 1, 0).unwrap())
+            Ok((*key != UNDECODABLE).then(|| RgbImage::gray(*key as u32, 1, 0).unwrap()))
+        }
+
+        fn lose(&mut self, leaf: &Leaf) -> Result<(), ValidateError> {
+            assert!(self.lost.insert((leaf.question, leaf.option)));
+            Ok(())
         }
 
         fn take(&mut self, leaf: &Leaf, score: ContinuationScore) -> Result<(), ValidateError> {
@@ -174,6 +214,12 @@ mod tests {
 
     /// Scores of two options for each prompt, and the entries that were run.
     fn scored(prompts: &[Vec<PromptEntry>]) -> (BTreeMap<(usize, usize), f64>, usize) {
+        let visitor = walked(prompts);
+        assert!(visitor.lost.is_empty());
+        (visitor.scores, visitor.num_run)
+    }
+
+    fn walked(prompts: &[Vec<PromptEntry>]) -> Prompts {
         let leaf = |(question, option): (usize, usize)| Leaf {
             prompt: prompts[question].clone(),
             answer: vec![0; option + 1],
@@ -181,9 +227,10 @@ mod tests {
             option,
         };
         let leaves = (0..prompts.len()).flat_map(|question| [(question, 0), (question, 1)]).map(leaf).collect();
-        let mut visitor = Prompts { of_questions: prompts.to_vec(), scores: BTreeMap::new(), num_run: 0 };
+        let mut visitor =
+            Prompts { of_questions: prompts.to_vec(), scores: BTreeMap::new(), lost: BTreeSet::new(), num_run: 0 };
         score_leaves(leaves, &Rememberer, &mut visitor).unwrap();
-        (visitor.scores, visitor.num_run)
+        visitor
     }
 
     fn entry() -> impl Strategy<Value = PromptEntry> {
@@ -204,6 +251,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_image_that_cannot_be_decoded_costs_the_prompts_that_have_it(
+            prompts in prop::collection::vec(prop::collection::vec(entry(), 1..8), 1..12),
+            spoilt in 1_u64..4
+        ) {
+            let spoil = |entry: &PromptEntry| match entry {
+                PromptEntry::Image(key) if *key == spoilt => PromptEntry::Image(UNDECODABLE),
+                other => *other,
+            };
+            let damaged: Vec<Vec<PromptEntry>> = prompts.iter().map(|prompt| prompt.iter().map(spoil).collect()).collect();
+            let found = walked(&damaged);
+            for (question, prompt) in damaged.iter().enumerate() {
+                let is_lost = prompt.contains(&PromptEntry::Image(UNDECODABLE));
+                for option in 0..2 {
+                    prop_assert_eq!(found.lost.contains(&(question, option)), is_lost);
+                    let alone = (!is_lost).then(|| scored(std::slice::from_ref(prompt)).0[&(0, option)]);
+                    prop_assert_eq!(found.scores.get(&(question, option)).copied(), alone);
+                }
+            }
+        }
+
         #[test]
         fn scores_are_those_of_prompts_that_run_alone(
             prompts in prop::collection::vec(prop::collection::vec(entry(), 1..8), 1..12)
