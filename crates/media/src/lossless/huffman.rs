@@ -46,7 +46,7 @@ impl Step {
     fn new(num_bits: u8, num_coefficients: u16, is_last: bool) -> Self {
         match num_coefficients {
             _ if num_bits == 0 => Self::UNKNOWN,
-            0..64 => Self(u16::from(num_bits) << 8 | u16::from(is_last) * Self::END | num_coefficients),
+            0..64 => Self((u16::from(num_bits) << 8) + u16::from(is_last) * Self::END + num_coefficients),
             _ => Self::UNKNOWN,
         }
     }

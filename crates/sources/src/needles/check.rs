@@ -63,11 +63,10 @@ fn check_number(needles: &[Needle], task: NeedleTask, options: &NeedleOptions) -
         Task::RetrievalBoth => (asked_pictures.min(asked_texts), 1, "images or clips, and texts, with a question"),
         Task::OrderingInsert => (pictures, most, "images or clips"),
         Task::ImageOrdering => (images, most, "images"),
-        Task::CountingPaste => (images, 1, "images"),
         Task::OrderingEdit => (texts, most, "texts"),
         Task::OrderingBoth => (pictures.min(texts), most.div_ceil(2), "images or clips, and as many texts"),
         Task::CountingInsert => (pictures, 1, "images or clips"),
-        Task::ImageRetrieval | Task::ImageCounting => (images, 1, "images"),
+        Task::CountingPaste | Task::ImageRetrieval | Task::ImageCounting => (images, 1, "images"),
         Task::CountingEdit => (texts, 1, "texts"),
         Task::CountingBoth => (pictures.min(texts), 1, "images or clips, and as many texts"),
     };
