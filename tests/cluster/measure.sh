@@ -4,18 +4,20 @@
 # shellcheck source=tests/cluster/common.sh
 . "$(dirname "$0")/common.sh"
 rm -rf "$work"/measure* "$work/slurm" "$work/ray"
+# Tasks of a few seconds.
+settings=(--set source.tiled.repeat=8 --set output.max_shard_samples=48)
 now() { date +%s.%N; }
 since() { awk "BEGIN { printf \"%.1f\", $(now) - $1 }"; }
 field() { python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }
 forecast() { # OUT WORKERS FIELD: at the speed of the last build
-  "$manyframe" plan "$here/pipeline.toml" --set "out=$1" --set seed=7 --quiet --json --forecast "$2" | field "[\"build_forecast\"][0][\"$3\"]"
+  "$manyframe" plan "$here/pipeline.toml" --set "out=$1" --set seed=7 "${settings[@]}" --quiet --json --forecast "$2" | field "[\"build_forecast\"][0][\"$3\"]"
 }
 
 echo 'forecasts, at the speed of a build with two threads, beside what was measured (seconds of the run)'
-"$manyframe" build "$here/pipeline.toml" --set "out=$work/measure" --threads 2 --quiet >/dev/null
+"$manyframe" build "$here/pipeline.toml" --set "out=$work/measure" "${settings[@]}" --threads 2 --quiet >/dev/null
 for threads in 1 2; do
   expected=$(forecast "$work/measure" "1x$threads" seconds)
-  plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-$threads" --quiet --json | field '["plan"]')
+  plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-$threads" "${settings[@]}" --quiet --json | field '["plan"]')
   started=$(now)
   "$manyframe" run "$plan" --threads $threads --quiet >/dev/null
   echo "  one worker, $threads cores: forecast $expected, measured $(since "$started")"
@@ -28,13 +30,13 @@ read=$(python3 - "$work/data" <<'END'
 import json, pathlib, sys
 data = pathlib.Path(sys.argv[1])
 records = [(data / folder, record) for name, folder in (("tiled", "photos"), ("whole", "photos"), ("videos", "videos")) for record in json.loads((data / f"{name}.json").read_text())]
-print(sum((folder / (record.get("image") or record.get("video"))).stat().st_size for folder, record in records))
+print(sum((8 if record["id"].startswith("tiled") else 1) * (folder / (record.get("image") or record.get("video"))).stat().st_size for folder, record in records))
 END
 )
 echo "  MB read: forecast $(mb "$(forecast "$work/measure" 1x2 read_bytes)"), media of all samples $(mb "$read")"
 "$here/slurm.sh" up "$work/slurm"
 expected=$(forecast "$work/measure" 2x1 seconds)
-plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-slurm" --quiet --json | field '["plan"]')
+plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-slurm" "${settings[@]}" --quiet --json | field '["plan"]')
 started=$(now)
 "$manyframe" run "$plan" --engine slurm --quiet >/dev/null
 echo "  two workers of Slurm, one core each: forecast $expected, measured $(since "$started")"

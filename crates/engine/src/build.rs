@@ -14,7 +14,7 @@ use std::sync::Arc;
 use manyframe_base::files::free_bytes;
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
-use manyframe_dataset::{DatasetReader, Excess};
+use manyframe_dataset::{DatasetReader, Excess, Manifest};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict};
 use manyframe_samplers::Difference;
@@ -359,7 +359,7 @@ impl PlannedBuild {
         let speeds = Speeds {
             bytes_per_core_second: rate.bytes_per_thread_second,
             read_per_byte: rate.read_per_byte,
-            written_per_byte: pipeline.output.formats.len() as f64,
+            written_per_byte: pipeline.output.formats.len() as f64 * rate.made_per_estimated,
         };
         let task_bytes: Vec<u64> = tasks.iter().map(|task| task.estimated_bytes).collect();
         (forecast(&task_bytes, speeds, workers), rate.basis)
@@ -411,7 +411,7 @@ impl PlannedBuild {
     pub fn commit(&self, on: ValidateOn<'_>) -> Result<BuildOutcome, EngineError> {
         let (committed, validation) = self.open.commit_validated(self.options, on)?;
         if committed.work.num_samples_reused == 0 {
-            self.keep_rate()?;
+            self.keep_rate(&committed.manifest)?;
         }
         let plans = self.work.plans()?;
         self.open.store.iter().try_for_each(|store| store.abandon(&plans))?;
@@ -430,13 +430,18 @@ impl PlannedBuild {
     }
 
     /// A short run says little about the speed of a long one.
-    fn keep_rate(&self) -> Result<(), EngineError> {
+    fn keep_rate(&self, manifest: &Manifest) -> Result<(), EngineError> {
         const LEAST_SECONDS: f64 = 2.0;
         match &self.run {
             Some(run) if run.seconds >= LEAST_SECONDS => {
                 let made_bytes = run.estimated_bytes as f64;
                 let read_per_byte = run.read_bytes.map(|bytes| bytes as f64 / made_bytes.max(1.0));
-                self.work.write_rate(made_bytes / run.thread_seconds, read_per_byte)
+                let Plan { tasks, pipeline, .. } = &self.open.plan;
+                let estimated: u64 = tasks.iter().map(|task| task.estimated_bytes).sum();
+                let written: u64 = manifest.shards.iter().map(|shard| shard.num_bytes).sum();
+                let made_per_estimated =
+                    written as f64 / (estimated as f64 * pipeline.output.formats.len() as f64).max(1.0);
+                self.work.write_rate(made_bytes / run.thread_seconds, read_per_byte, made_per_estimated)
             }
             _ => Ok(()),
         }

@@ -37,6 +37,8 @@ pub(crate) struct Rate {
     pub(crate) bytes_per_thread_second: f64,
     /// Bytes that are read for each byte of a shard.
     pub(crate) read_per_byte: f64,
+    /// Bytes of a shard for each that was estimated.
+    pub(crate) made_per_estimated: f64,
     pub(crate) basis: RateBasis,
 }
 
@@ -123,11 +125,13 @@ impl WorkDirectory {
         let value = text.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
         let known = |name: &str| value.as_ref()?.get(name)?.as_f64().filter(|rate| *rate > 0.0);
         let read_per_byte = known("read_per_byte").unwrap_or(ROUGH_READ_PER_BYTE);
+        // Estimates are taken as they are until a build was measured.
+        let made_per_estimated = known("made_per_estimated").unwrap_or(1.0);
         let (bytes_per_thread_second, basis) = match known("bytes_per_thread_second") {
             Some(rate) => (rate, RateBasis::LastBuild),
             None => (ROUGH_BYTES_PER_THREAD_SECOND, RateBasis::RoughGuess),
         };
-        Rate { bytes_per_thread_second, read_per_byte, basis }
+        Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, basis }
     }
 
     /// Keeps a rate for the estimates of later plans.
@@ -135,10 +139,12 @@ impl WorkDirectory {
         &self,
         bytes_per_thread_second: f64,
         read_per_byte: Option<f64>,
+        made_per_estimated: f64,
     ) -> Result<(), EngineError> {
         let value = serde_json::json!({
             "bytes_per_thread_second": bytes_per_thread_second,
             "read_per_byte": read_per_byte,
+            "made_per_estimated": made_per_estimated,
         });
         write_json(&self.rate_path(), &value)?;
         Ok(())
@@ -217,11 +223,13 @@ mod tests {
         for name in ["index", "plan-0123", ".plan-77"] {
             fs::create_dir(work.path().join(name)).unwrap();
         }
-        work.write_rate(5.0, Some(0.5)).unwrap();
+        work.write_rate(5.0, Some(0.5), 0.75).unwrap();
         work.remove_plans().unwrap();
         let exists = |name: &str| work.path().join(name).exists();
         assert!(exists("index") && !exists("plan-0123") && !exists(".plan-77"));
-        let rate = Rate { bytes_per_thread_second: 5.0, read_per_byte: 0.5, basis: RateBasis::LastBuild };
+        let (bytes_per_thread_second, read_per_byte, made_per_estimated) = (5.0, 0.5, 0.75);
+        let basis = RateBasis::LastBuild;
+        let rate = Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, basis };
         assert_eq!(work.rate(), rate);
         work.clear().unwrap();
         assert!(!exists("index"));
@@ -232,7 +240,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let work = WorkDirectory::lock(&output_in(directory.path())).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
-        work.write_rate(-1.0, None).unwrap();
+        work.write_rate(-1.0, None, 1.0).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
     }
 }
