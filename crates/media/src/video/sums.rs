@@ -54,7 +54,7 @@ pub(super) fn damaged_clusters(
     let needed: Vec<Range<u64>> = match index.identity {
         Identity::Packet => plan_runs(&index.packets, needed_packets).iter().filter_map(range_of).collect(),
         // Frames are counted from the start.
-        Identity::Order => vec![0..source.num_bytes],
+        Identity::Order => std::iter::once(0..source.num_bytes).collect(),
     };
     damaged_among(source, &needed).map_err(|error| MediaError::storage(source.file.path(), error))
 }
