@@ -216,7 +216,7 @@ mod tests {
             (String::from_utf8(found).unwrap(), damage.found().is_some())
         };
         let (first, second) = (gzip(b"one"), gzip(b"two"));
-        assert_eq!(text(&[first.clone(), vec![0; 70_000]].concat()), ("one".to_owned(), false));
+        assert_eq!(text(&[&first[..], &vec![0; 70_000]].concat()), ("one".to_owned(), false));
         assert_eq!(text(&[&first[..], &[0; 512], &second, &[0; 3]].concat()), ("onetwo".to_owned(), false));
         assert_eq!(text(&[&first[..], b"\0\0x"].concat()), ("one".to_owned(), true));
     }
