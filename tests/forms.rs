@@ -442,8 +442,8 @@ fn a_rejected_record_does_not_divide_a_conversation_about_one_image() {
     write(home.path(), "folder.tar", crate::support::tar_of(&members));
     for annotations in ["folder", "folder.tar"] {
         let file = write_source(home.path(), &path(annotations));
-        let (check, build) = (["check", &file], ["build", &file, "--output", &out, "--quiet", "--replace"]);
-        for command in [&check[..], &build] {
+        let checks: [&[&str]; 2] = [&["check", &file], &["build", &file, "--output", &out, "--quiet", "--replace"]];
+        for command in checks {
             let error = String::from_utf8(run(command, 2).stderr).unwrap();
             assert!(error.contains("merge has no effect"), "{error}");
         }

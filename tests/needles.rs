@@ -236,9 +236,9 @@ fn lenders(set: &mut Set) {
         { "id": "again", "video": "wide.mp4", "conversations": said },
     ]);
     workshop.add_source("films", "llava_video", &films, "take = 0");
-    let files: Vec<(String, Vec<u8>)> =
+    let photographs: Vec<(String, Vec<u8>)> =
         (0..6).map(|number| (format!("p{number}.jpg"), crate::support::photo(number, 90, 70))).collect();
-    workshop.write("archive/photos.tar", crate::support::tar_of(&files));
+    workshop.write("archive/photos.tar", crate::support::tar_of(&photographs));
     let photos: Vec<Value> =
         (0..6).map(|number| crate::support::llava(&format!("p{number}"), &format!("p{number}.jpg"))).collect();
     workshop.write("photos.json", json!(photos).to_string());

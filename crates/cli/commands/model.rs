@@ -1,9 +1,10 @@
-//! `manyframe model`: creates models to validate with.
+//! `manyframe model`: creates models to validate with. How models are named in what commands print.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_validate::checkpoint::num_parameters;
+use manyframe_validate::measure::ModelFacts;
 use manyframe_validate::write_random;
 
 use crate::args::ModelCommand;
@@ -29,4 +30,10 @@ pub(super) fn run(command: &ModelCommand) -> Result<ExitCode> {
         bytes(2 * num_parameters),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which model it was, and how it ran.
+pub(super) fn described(model: &ModelFacts) -> String {
+    let device = if model.device == "cuda" { "GPU" } else { "CPU" };
+    format!("a model of {} parameters, {} on the {device}", count(model.num_parameters), model.dtype)
 }

@@ -8,7 +8,7 @@ use manyframe_dataset::DatasetReader;
 use manyframe_engine::NeedleRequest;
 use manyframe_validate::needles::{ControlMeasures, NeedleMeasures, NeedleReport};
 
-use super::validate::described;
+use super::model::described;
 use super::variables;
 use crate::args::ValidateArguments;
 use crate::machine::Machine;

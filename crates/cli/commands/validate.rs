@@ -8,9 +8,10 @@ use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{ValidateOn, ValidateRequest, finding_text};
 use manyframe_validate::measure::{
-    Controls, GroupMeasures, ModelFacts, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
+    Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
 };
 
+use super::model::described;
 use super::{engine, needle_scores, variables};
 use crate::args::{Global, StoreArguments, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
@@ -49,12 +50,6 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     output::print(&text)?;
     let is_over = report.verdict == Verdict::Fail;
     Ok(if is_over { ExitCode::from(exit::OVER_LIMIT) } else { ExitCode::SUCCESS })
-}
-
-/// Which model it was, and how it ran.
-pub(super) fn described(model: &ModelFacts) -> String {
-    let device = if model.device == "cuda" { "GPU" } else { "CPU" };
-    format!("a model of {} parameters, {} on the {device}", count(model.num_parameters), model.dtype)
 }
 
 /// What a model measured of the samples of a dataset.
