@@ -194,7 +194,7 @@ fn clips_are_ordered_and_counted_among_images_and_texts() {
     let tasks =
         ["retrieval_insert", "retrieval_both", "ordering_insert", "ordering_both", "counting_insert", "counting_both"];
     for place in ["insert", "replace"] {
-        let settings = json!({ "place": place, "tasks": tasks, "lengths": [24], "num_needles": 5, "questions_per_cell": 4, "seed": 8 });
+        let settings = json!({ "place": place, "tasks": tasks, "lengths": [20], "num_needles": 5, "questions_per_cell": 4, "seed": 8 });
         let set = Set::with_needles(&settings, &needles_with_clips());
         let built = set.build();
         assert_eq!(built.outcomes(), [("delivered".to_owned(), 6 * 4 * 4)].into());
