@@ -5,58 +5,36 @@
 mod journal;
 mod needles;
 mod questions;
+mod request;
 mod samples;
 pub(crate) mod tasks;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::{Executor, FileAction, FileError, Step, write_json};
-use manyframe_core::{DeviceChoice, Digest};
+use manyframe_core::Digest;
 use manyframe_dataset::DatasetReader;
-use manyframe_pipeline::PipelineFile;
 use manyframe_storage::LocalDirectory;
-use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
-    Controls, Finding, Footprint, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, RunUsage, SampleChoice,
-    SampleMeasure, TableEntry, ValidationRun, Verdict, choose, write_table,
+    Finding, Meter, Policy, Report, ReportContext, SampleMeasure, TableEntry, ValidationRun, Verdict, write_table,
 };
 
 use crate::content_file::ContentFile;
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
 use journal::journal_path;
-use samples::{DatasetSamples, ListedSample, list_samples, tokens_per_image};
+use request::{Measured, choose_samples, open_model};
+use samples::DatasetSamples;
 use tasks::ValidateTasks;
 
 pub use needles::{NeedleRequest, score_needles};
 pub use questions::DatasetQuestions;
+pub use request::{ValidateRequest, read_policy};
 
 /// The table of a validation, which its report names.
 const VALIDATION_TABLE: ContentFile = ContentFile { stem: "validation", extension: "parquet" };
-
-/// What is to be validated, and how.
-#[derive(Debug, Clone)]
-pub struct ValidateRequest {
-    /// The dataset's directory.
-    pub dataset: PathBuf,
-    /// The model's directory.
-    pub model: PathBuf,
-    /// How many samples to run.
-    pub choice: SampleChoice,
-    /// Seed of the choice of samples.
-    pub seed: u64,
-    /// Device that the model runs on.
-    pub device: DeviceChoice,
-    /// How to run them.
-    pub options: RunOptions,
-    /// Limits of the measures.
-    pub policy: Policy,
-    /// Values of the pipeline file's variables on this machine, if the dataset was built on another.
-    pub variables: BTreeMap<String, String>,
-}
 
 /// What runs the model.
 #[derive(Clone, Copy)]
@@ -67,42 +45,6 @@ pub struct ValidateOn<'a> {
     pub executor: Executor<'a>,
     /// Measures time and memory of this process.
     pub meter: &'a dyn Meter,
-}
-
-impl ValidateRequest {
-    /// The request of the table `[validate]`, whose dataset is set later; `None` without such a table. Reads the policy, and
-    /// makes sure that there is a model.
-    pub(crate) fn of_pipeline(file: &PipelineFile) -> Result<Option<Self>, EngineError> {
-        let Some(table) = &file.validate else { return Ok(None) };
-        let model = PathBuf::from(&table.model);
-        if !model.join("config.json").exists() {
-            return Err(EngineError::NoModel { path: model });
-        }
-        let policy = if table.policy.is_empty() { Policy::default() } else { read_policy(Path::new(&table.policy))? };
-        Ok(Some(Self {
-            dataset: PathBuf::new(),
-            model,
-            choice: SampleChoice::Count(table.samples.get() as usize),
-            seed: table.seed,
-            device: table.device,
-            options: RunOptions {
-                controls: if table.controls { Controls::All } else { Controls::None },
-                ..RunOptions::default()
-            },
-            policy,
-            variables: BTreeMap::new(),
-        }))
-    }
-}
-
-/// Reads the limits of a validation from a TOML file.
-///
-/// # Errors
-///
-/// [`EngineError::File`] if it cannot be read, [`EngineError::Policy`] if it is no policy.
-pub fn read_policy(path: &Path) -> Result<Policy, EngineError> {
-    let text = fs::read_to_string(path).map_err(FileError::read(path))?;
-    toml::from_str(&text).map_err(|source| EngineError::Policy { path: path.to_owned(), source })
 }
 
 /// A measure and its limits, such as `mean loss 4.2000, warn over 2.5, fail over 4`.
@@ -179,14 +121,6 @@ fn validate_as_tasks(
     Ok(report)
 }
 
-/// What was measured, before anything is concluded from it.
-struct Measured {
-    model: ModelFacts,
-    footprint: Footprint,
-    usage: RunUsage,
-    measures: Vec<SampleMeasure>,
-}
-
 /// This process runs the model.
 fn validate_here(
     dataset: &DatasetReader,
@@ -218,20 +152,6 @@ fn conclude(dataset: &DatasetReader, measured: Measured, policy: Policy) -> Resu
     let mut report = Report::new(&measures, ReportContext { model, footprint, policy, usage });
     write(dataset.location(), &measures, &mut report)?;
     Ok(report)
-}
-
-/// Opens a model as the dataset's family uses it.
-fn open_model(dataset: &DatasetReader, model: &Path, device: DeviceChoice) -> Result<OpenModel, EngineError> {
-    Ok(OpenModel::open(model, device, tokens_per_image(dataset)?)?)
-}
-
-fn choose_samples(dataset: &DatasetReader, choice: SampleChoice, seed: u64) -> Result<Vec<ListedSample>, EngineError> {
-    let all = list_samples(dataset)?;
-    let candidates: Vec<_> = all.iter().map(|listed| listed.candidate.clone()).collect();
-    let chosen = choose(&candidates, choice, seed);
-    #[expect(clippy::indexing_slicing, reason = "`choose` returns positions among its candidates")]
-    let chosen = chosen.into_iter().map(|position| all[position].clone()).collect();
-    Ok(chosen)
 }
 
 fn write(dataset: &Path, measures: &[SampleMeasure], report: &mut Report) -> Result<(), EngineError> {

@@ -28,8 +28,8 @@ use crate::engine::{Engine, TaskSet, WorkerMachine};
 use crate::error::EngineError;
 use crate::orders::{read_found, read_order, write_order};
 use crate::report::report_path;
+use crate::validate::request::{Measured, ValidateRequest, choose_samples, open_model};
 use crate::validate::samples::DatasetSamples;
-use crate::validate::{Measured, ValidateRequest, choose_samples, open_model};
 
 /// The tasks as plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
