@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manyframe_core::{
-    Clip, ComposedVideo, Digest, FrameChoice, MediaKind, MediaLocation, MediaRef, NeedleClip, RejectCode, SampleImage,
-};
+use manyframe_core::{Clip, ComposedVideo, Digest, FrameChoice, MediaRef, NeedleClip, RejectCode, SampleImage};
 use manyframe_media::{ImageFingerprint, MediaError, Sampling};
 
-use crate::media::{ChosenFrames, SourceMedia};
+use crate::media::{ChosenFrames, SourceMedia, image_at, video_at};
 
 /// The frames of a composed video that are taken from others.
 pub struct ComposedFrames {
@@ -144,14 +142,4 @@ impl HaystackCache {
 
 fn every(interval_s: f64) -> Sampling {
     Sampling::Interval { interval_s, max_frames: u32::MAX }
-}
-
-/// A video at a path that upstream wrote.
-pub(crate) fn video_at(path: &str) -> MediaRef {
-    MediaRef { kind: MediaKind::Video, ..image_at(path) }
-}
-
-fn image_at(path: &str) -> MediaRef {
-    let location = MediaLocation::Path(path.to_owned());
-    MediaRef { kind: MediaKind::Image, location, clip: None, fps: None }
 }

@@ -15,20 +15,21 @@ use manyframe_media::{
     DamagePolicy, DeliveredSize, ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, spread, video,
 };
 use manyframe_pipeline::{
-    FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
-    SourceTable, VideoDelivery, annotation_files, media_roots, resolved_source,
+    FormatTable, ImageShow, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule, SourceTable,
+    VideoDelivery, media_roots, resolved_source,
 };
-use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceOptions, SourceSpec};
+use manyframe_sources::{AnnotationFile, Raw, Source, SourceError};
 use serde_json::Value;
 
 use crate::composed::HaystackCache;
 use crate::error::PlanError;
 use crate::guard::Guard;
-use crate::haystacks::{ForeignMedium, LentMedium, Listed, listed_options};
+use crate::haystacks::{ForeignMedium, Listed, listed_options};
 use crate::index::media::RecordMedia;
-use crate::media::{ChosenFrames, SourceMedia};
+use crate::media::{ChosenFrames, LentMedium, SourceMedia};
 use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
+use crate::source_reader::SourceReader;
 
 /// Raised whenever the same inputs would have other samples.
 const SAMPLES_VERSION: &str = "10";
@@ -70,13 +71,6 @@ pub struct OpenSource {
     reader: SourceReader,
     /// The record of which pieces were made last.
     divided: Mutex<Option<Arc<Record>>>,
-}
-
-/// The annotations of a source, ready to be read; its media are not needed for that.
-pub struct SourceReader {
-    /// The files; none if it replays a dataset.
-    pub(crate) annotations: Vec<AnnotationFile>,
-    source: Box<dyn Source>,
 }
 
 impl Context {
@@ -456,47 +450,6 @@ fn open_media(file: &PipelineFile, source: LocatedSource<'_>) -> Result<SourceMe
     let store = store.map_err(|error| PlanError::Media { source_name: source.table.name.clone(), error })?;
     let indexes = KeptIndexes::in_directory(work.map(|work| work.join("videos")));
     Ok(SourceMedia::new(store, file.limits.clone(), access).keeping_indexes(indexes))
-}
-
-impl SourceReader {
-    /// Opens the annotations of a source; of an evaluation set with haystacks from other sources, theirs are read.
-    ///
-    /// # Errors
-    ///
-    /// If they are missing or cannot be opened.
-    pub fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
-        Self::open_with(source, &listed_options(source)?.options)
-    }
-
-    fn open_with(source: LocatedSource<'_>, options: &SourceOptions) -> Result<Self, PlanError> {
-        let table = source.table;
-        match table.kind {
-            Kind::Upstream(kind) => {
-                let annotations = annotation_files(source)?;
-                let name = Arc::from(table.name.as_str());
-                let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: options.clone() };
-                let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
-                Ok(Self {
-                    annotations,
-                    source: manyframe_sources::open_with(spec, &source.stores.access()).map_err(unreadable)?,
-                })
-            }
-            Kind::Replay(_) => Ok(Self { annotations: Vec::new(), source: Box::new(ReplaySource::open(source)?) }),
-        }
-    }
-
-    /// Reads one record again.
-    ///
-    /// # Errors
-    ///
-    /// If the annotations cannot be read, or changed since.
-    pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
-        self.source.read_at(origin)
-    }
-
-    pub(crate) fn source(&self) -> &dyn Source {
-        &*self.source
-    }
 }
 
 /// The work directory of the pipeline's dataset, if there is one.

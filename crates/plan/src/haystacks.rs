@@ -1,15 +1,13 @@
 //! The haystacks of `[source.needles]`: the files that its patterns name below the media of their source, and the media of other sources.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use manyframe_core::{BlobRef, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordId, rank};
 use manyframe_pipeline::{LocatedSource, PatternError, expand_pattern, media_roots};
 use manyframe_sources::{NeedleOptions, SourceError, SourceOptions};
 
-use crate::context::SourceReader;
 use crate::error::PlanError;
-use crate::media::SourceMedia;
+use crate::source_reader::SourceReader;
 
 /// The options of a source with its haystacks listed, and where those are that belong to other sources.
 #[derive(Debug, Default)]
@@ -27,11 +25,15 @@ pub(crate) struct ForeignMedium {
     pub(crate) medium: MediaRef,
 }
 
-/// A medium of another source, with what opens it.
-pub(crate) struct LentMedium {
-    pub(crate) media: Arc<SourceMedia>,
-    pub(crate) subset: String,
-    pub(crate) medium: MediaRef,
+impl SourceReader {
+    /// Opens the annotations of a source; of an evaluation set with haystacks from other sources, theirs are read.
+    ///
+    /// # Errors
+    ///
+    /// If they are missing or cannot be opened.
+    pub fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
+        Self::open_with(source, &listed_options(source)?.options)
+    }
 }
 
 /// The options of a source, its haystacks and images listed: those of a pattern in sorted order, below one directory after the other,
@@ -94,7 +96,7 @@ fn of_source(other: LocatedSource<'_>, needles: &NeedleOptions) -> Result<Vec<(S
         (MediaKind::Image, "image", needles.image_sources.contains(name)),
     ];
     let mut ranked: BTreeMap<&str, Ranked> = BTreeMap::new();
-    let reader = SourceReader::open(other)?;
+    let reader = SourceReader::open_with(other, &other.table.options)?;
     for split in reader.source().splits().map_err(failed)? {
         for raw in reader.source().read(&split).map_err(failed)? {
             // A record that cannot be read has no media.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{CellLocation, CellReader};
@@ -17,8 +18,6 @@ use manyframe_media::{
     probe_image_bytes, read_range,
 };
 
-use crate::composed::video_at;
-use crate::haystacks::LentMedium;
 use crate::open_files::OpenFiles;
 
 /// How much of a video is read at once.
@@ -149,6 +148,13 @@ impl ChosenFrames {
         }
         Ok(decoded)
     }
+}
+
+/// A medium of another source, with what opens it.
+pub(crate) struct LentMedium {
+    pub(crate) media: Arc<SourceMedia>,
+    pub(crate) subset: String,
+    pub(crate) medium: MediaRef,
 }
 
 impl SourceMedia {
@@ -425,4 +431,15 @@ impl SourceMedia {
         }
         Ok(ChosenFrames { input, index, wanted, first: 0, num_frames, num_bytes, prepared: Some(clip) })
     }
+}
+
+/// A video at a path that upstream wrote.
+pub(crate) fn video_at(path: &str) -> MediaRef {
+    MediaRef { kind: MediaKind::Video, ..image_at(path) }
+}
+
+/// An image at a path that upstream wrote.
+pub(crate) fn image_at(path: &str) -> MediaRef {
+    let location = MediaLocation::Path(path.to_owned());
+    MediaRef { kind: MediaKind::Image, location, clip: None, fps: None }
 }
