@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// Pixels of a PNG per unit.
 const SCALE: usize = 2;

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use manyframe_validate::needles::CellMeasures;
 
-use crate::ReportError;
 use crate::drawing::{Anchor, Colour, Drawing, Rectangle, Text};
+use crate::error::ReportError;
 
 /// Size of a cell, in units of the drawing.
 const CELL: (usize, usize) = (44, 24);

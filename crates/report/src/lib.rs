@@ -16,6 +16,7 @@
 mod account;
 mod counts;
 mod drawing;
+mod error;
 mod heat_map;
 mod histogram;
 mod losses;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{HumanBytes, HumanCount};
 use manyframe_core::RecordId;
-use manyframe_dataset::{DatasetDifference, DatasetError, DatasetReader, LedgerRow};
+use manyframe_dataset::{DatasetDifference, DatasetReader, LedgerRow};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
@@ -41,29 +42,13 @@ use crate::needles::ShownNeedles;
 use crate::originals::Pair;
 use crate::samples::ShownSample;
 
+pub use error::ReportError;
 pub use heat_map::heat_map_png;
 pub use options::ReportOptions;
 pub use originals::{NoOriginals, Original, Originals};
 
 /// Examples of each group of records that differ.
 const NUM_EXAMPLES: usize = 3;
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// The dataset cannot be read.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// A drawing cannot be made a picture.
-    #[error("cannot draw a picture: {detail}")]
-    Drawing {
-        /// Why.
-        detail: String,
-    },
-    /// The page cannot be filled in.
-    #[error("cannot fill in the page")]
-    Page(#[from] minijinja::Error),
-}
 
 /// The page, as the template sees it.
 #[derive(Serialize)]

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +18,6 @@ use url::Url;
 
 use crate::object::{Access, Client};
 use crate::profile::with_profile;
-use crate::storage::Storage;
-use crate::stores::Stores;
 
 /// Longest time that a request may take: a part over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
@@ -82,16 +79,6 @@ impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreOptions").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
-}
-
-/// Opens a directory of this machine, or what is below a URL: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER/PREFIX`,
-/// `http://…` and `https://…` to read, `memory:` for tests. Nothing is asked of the store yet.
-///
-/// # Errors
-///
-/// If the URL is none of these, holds credentials, or the settings of its store are wrong.
-pub fn open(location: &Path, options: &StoreOptions) -> Result<Arc<dyn Storage>, StorageError> {
-    Stores::new(options.clone(), None).storage(location)
 }
 
 /// A client of the store that a URL names. Nothing is asked of the store yet.
@@ -239,7 +226,10 @@ fn http(url: &Url, runtime: Runtime) -> Result<Client, String> {
 mod tests {
     use manyframe_base::is_url;
 
+    use std::path::Path;
+
     use super::*;
+    use crate::open;
 
     fn error(location: &str) -> String {
         open(Path::new(location), &StoreOptions::default()).unwrap_err().to_string()

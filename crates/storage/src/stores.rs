@@ -139,6 +139,16 @@ impl fmt::Debug for Stores {
     }
 }
 
+/// Opens a directory of this machine, or what is below a URL: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER/PREFIX`,
+/// `http://…` and `https://…` to read, `memory:` for tests. Nothing is asked of the store yet.
+///
+/// # Errors
+///
+/// If the URL is none of these, holds credentials, or the settings of its store are wrong.
+pub fn open(location: &Path, options: &StoreOptions) -> Result<Arc<dyn Storage>, StorageError> {
+    Stores::new(options.clone(), None).storage(location)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -178,6 +178,12 @@ fn is_literal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
+/// Length of the first object of a line, if another follows it.
+pub(crate) fn first_of_several(line: &[u8]) -> Option<usize> {
+    let ScanStep::Complete(num_bytes) = Grammar::new().advance(line) else { return None };
+    line.get(num_bytes..)?.trim_ascii_start().starts_with(b"{").then_some(num_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter};
 
-use crate::json::grammar::{self, Grammar, ScanStep};
+use crate::json::grammar::{self, first_of_several};
 use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, whole};
 use crate::json::sniff::byte_order_mark_length;
 use crate::json::window::ByteWindow;
@@ -99,12 +99,6 @@ impl<R: Read> Lines<R> {
         self.window.consume_while(|byte| byte != b'\n')?;
         Ok(Some(LocatedRecord { position: self.window.consumed_since(start), body }))
     }
-}
-
-/// Length of the first object of a line, if another follows it.
-pub(crate) fn first_of_several(line: &[u8]) -> Option<usize> {
-    let ScanStep::Complete(num_bytes) = Grammar::new().advance(line) else { return None };
-    line.get(num_bytes..)?.trim_ascii_start().starts_with(b"{").then_some(num_bytes)
 }
 
 /// Whether something in a line looks like the end of an object before another: rarely text, and never values of one object.

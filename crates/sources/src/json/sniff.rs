@@ -3,8 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::grammar::{Grammar, ScanStep};
-use crate::json::lines::first_of_several;
+use crate::json::grammar::{Grammar, ScanStep, first_of_several};
 use crate::json::wrapper::{Outer, outer_of};
 
 /// How many bytes of a file are examined.
