@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{HumanBytes, HumanCount};
 use manyframe_core::RecordId;
-use manyframe_dataset::{DatasetDifference, DatasetReader, LedgerRow};
+use manyframe_dataset::{DatasetDifference, DatasetError, DatasetReader, LedgerRow};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
