@@ -106,7 +106,7 @@ pub(crate) fn client_of(url: &Url, options: &StoreOptions) -> Result<Client, Sto
 ///
 /// # Errors
 ///
-/// As [`open`].
+/// As [`crate::open`].
 pub fn check_url(text: &str) -> Result<(), StorageError> {
     let url = parse(text)?;
     if SCHEMES.contains(&url.scheme()) { Ok(()) } else { Err(unknown_scheme(&url)) }
