@@ -2,6 +2,7 @@
 //! It also says which settings a sample depends on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -350,14 +351,11 @@ impl OpenSource {
         let mut lenders: BTreeMap<String, Arc<SourceMedia>> = BTreeMap::new();
         let mut lent = BTreeMap::new();
         for (key, ForeignMedium { source: lender, subset, medium }) in foreign {
-            if !lenders.contains_key(&lender)
-                && let Some(other) = source.other(&lender)
-            {
-                lenders.insert(lender.clone(), Arc::new(open_media(file, other)?));
-            }
-            if let Some(media) = lenders.get(&lender).cloned() {
-                lent.insert(key, LentMedium { media, subset, medium });
-            }
+            let media = match lenders.entry(lender.table.name.clone()) {
+                Entry::Occupied(opened) => Arc::clone(opened.get()),
+                Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(open_media(file, lender)?))),
+            };
+            lent.insert(key, LentMedium { media, subset, medium });
         }
         Ok(Self {
             // What patterns match decides what records are, and whether they are read again.

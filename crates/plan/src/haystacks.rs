@@ -10,17 +10,15 @@ use crate::error::PlanError;
 use crate::source_reader::SourceReader;
 
 /// The options of a source with its haystacks listed, and where those are that belong to other sources.
-#[derive(Debug, Default)]
-pub(crate) struct Listed {
+pub(crate) struct Listed<'p> {
     pub(crate) options: SourceOptions,
-    /// By the name that stands for a medium in the options.
-    pub(crate) foreign: BTreeMap<String, ForeignMedium>,
+    /// By the names that the options have in place of paths.
+    pub(crate) foreign: BTreeMap<String, ForeignMedium<'p>>,
 }
 
 /// A medium of another source.
-#[derive(Debug, Clone)]
-pub(crate) struct ForeignMedium {
-    pub(crate) source: String,
+pub(crate) struct ForeignMedium<'p> {
+    pub(crate) source: LocatedSource<'p>,
     pub(crate) subset: String,
     pub(crate) medium: MediaRef,
 }
@@ -42,7 +40,7 @@ impl SourceReader {
 /// # Errors
 ///
 /// If a pattern matches nothing, if another source has no such medium, or if media roots or annotations cannot be read.
-pub(crate) fn listed_options(source: LocatedSource<'_>) -> Result<Listed, PlanError> {
+pub(crate) fn listed_options(source: LocatedSource<'_>) -> Result<Listed<'_>, PlanError> {
     let mut listed = Listed { options: source.table.options.clone(), foreign: BTreeMap::new() };
     let Some(needles) = &mut listed.options.needles else { return Ok(listed) };
     let roots: Vec<String> = media_roots(source)?.into_iter().map(|root| root.path.display().to_string()).collect();
@@ -51,8 +49,8 @@ pub(crate) fn listed_options(source: LocatedSource<'_>) -> Result<Listed, PlanEr
         *list = of_patterns?.into_iter().flatten().collect();
     }
     let lenders: BTreeSet<String> = needles.haystack_sources.iter().chain(&needles.image_sources).cloned().collect();
-    for name in lenders {
-        let Some(other) = source.other(&name) else { continue };
+    // The rules of pipeline files make sure that there are such sources.
+    for other in lenders.iter().filter_map(|name| source.other(name)) {
         for (key, medium) in of_source(other, needles)? {
             match medium.medium.kind {
                 MediaKind::Video => needles.haystacks.push(key.clone()),
@@ -84,24 +82,27 @@ fn of_pattern(source: LocatedSource<'_>, roots: &[String], pattern: &str) -> Res
     Ok(found)
 }
 
-/// Media in the order of their ranks, each with the name that stands for it.
-type Ranked = BTreeMap<(u64, String), ForeignMedium>;
+/// Media by rank and name.
+type Ranked<'p> = BTreeMap<(u64, String), ForeignMedium<'p>>;
 
 /// The media of another source that are haystacks, those of lowest rank, with their names. Keeps no more in memory than are taken.
-fn of_source(other: LocatedSource<'_>, needles: &NeedleOptions) -> Result<Vec<(String, ForeignMedium)>, PlanError> {
+fn of_source<'p>(
+    other: LocatedSource<'p>,
+    needles: &NeedleOptions,
+) -> Result<Vec<(String, ForeignMedium<'p>)>, PlanError> {
     let name = &other.table.name;
     let failed = |error| PlanError::Source { source_name: name.clone(), error };
     let kinds = [
         (MediaKind::Video, "video", needles.haystack_sources.contains(name)),
         (MediaKind::Image, "image", needles.image_sources.contains(name)),
     ];
-    let mut ranked: BTreeMap<&str, Ranked> = BTreeMap::new();
+    let mut ranked: BTreeMap<&str, Ranked<'p>> = BTreeMap::new();
     let reader = SourceReader::open_with(other, &other.table.options)?;
     for split in reader.source().splits().map_err(failed)? {
         for raw in reader.source().read(&split).map_err(failed)? {
             // A record that cannot be read has no media.
             let Ok(record) = reader.source().parse(&raw.map_err(failed)?) else { continue };
-            for (key, medium) in media_of(&record, name) {
+            for (key, medium) in media_of(&record, other) {
                 let Some((_, what, _)) =
                     kinds.iter().find(|(kind, _, is_taken)| *kind == medium.medium.kind && *is_taken)
                 else {
@@ -125,7 +126,7 @@ fn of_source(other: LocatedSource<'_>, needles: &NeedleOptions) -> Result<Vec<(S
 
 /// The media of a record that can be opened by themselves, and a name for each that is the same on every machine: what it shows
 /// belongs to the name, since records may be about other parts of the same video.
-fn media_of(record: &Record, source: &str) -> Vec<(String, ForeignMedium)> {
+fn media_of<'p>(record: &Record, source: LocatedSource<'p>) -> Vec<(String, ForeignMedium<'p>)> {
     let named = |(number, medium): (usize, &MediaRef)| {
         let place = match (&medium.location, medium.kind) {
             (MediaLocation::Path(path), _) if record.subset.is_empty() => path.clone(),
@@ -138,9 +139,8 @@ fn media_of(record: &Record, source: &str) -> Vec<(String, ForeignMedium)> {
         };
         let clip = medium.clip.map(|clip| format!(" from {} s to {:?}", clip.start_s, clip.end_s));
         let fps = medium.fps.map(|fps| format!(" at {fps} fps"));
-        let key = format!("{source}:{place}{}{}", clip.unwrap_or_default(), fps.unwrap_or_default());
-        let (source, subset) = (source.to_owned(), record.subset.to_string());
-        Some((key, ForeignMedium { source, subset, medium: medium.clone() }))
+        let key = format!("{}:{place}{}{}", source.table.name, clip.unwrap_or_default(), fps.unwrap_or_default());
+        Some((key, ForeignMedium { source, subset: record.subset.to_string(), medium: medium.clone() }))
     };
     record.media.iter().enumerate().filter_map(named).collect()
 }

@@ -30,7 +30,7 @@ pub struct SourceMedia {
     files: OpenFiles,
     limits: MediaLimits,
     indexes: KeptIndexes,
-    /// Media of other sources, by the paths that stand for them.
+    /// Media of other sources, by the names that they have in place of paths.
     lent: BTreeMap<String, LentMedium>,
 }
 
@@ -182,7 +182,7 @@ impl SourceMedia {
         Self { lent, ..self }
     }
 
-    /// What the path of a medium stands for, if it is of another source.
+    /// The medium of another source that has this name in place of a path.
     fn lent(&self, medium: &MediaRef) -> Option<&LentMedium> {
         if let MediaLocation::Path(path) = &medium.location { self.lent.get(path) } else { None }
     }

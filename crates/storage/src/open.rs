@@ -224,9 +224,9 @@ fn http(url: &Url, runtime: Runtime) -> Result<Client, String> {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_base::is_url;
-
     use std::path::Path;
+
+    use manyframe_base::is_url;
 
     use super::*;
     use crate::open;

@@ -90,6 +90,7 @@ pub(super) fn open_model(
     Ok(OpenModel::open(model, device, tokens_per_image(dataset)?)?)
 }
 
+/// The samples that a choice takes of a dataset.
 pub(super) fn choose_samples(
     dataset: &DatasetReader,
     choice: SampleChoice,

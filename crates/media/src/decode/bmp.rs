@@ -75,24 +75,24 @@ pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
 /// Where the runs end that have a pixel for every place of an image. `None` if they end before, or lack the byte that fills up the
 /// last one.
 fn end_of_pixels(runs: &[u8], (width, height): (u32, u32), is_of_4_bits: bool) -> Option<usize> {
-    let (mut position, mut x, mut y) = (0, 0, 0);
-    while y + 1 < height || x < width {
+    let (mut position, mut x, mut y) = (0, 0_u32, 0_u32);
+    while y.saturating_add(1) < height || x < width {
         let &[length, value] = runs.get(position..)?.first_chunk()?;
         position += 2;
         match (length, value) {
-            (0, 0) => (x, y) = (0, y + 1),
+            (0, 0) => (x, y) = (0, y.saturating_add(1)),
             (0, 1) => return None,
             (0, 2) => {
                 let &[right, up] = runs.get(position..)?.first_chunk()?;
                 position += 2;
-                (x, y) = (x + u32::from(right), y + u32::from(up));
+                (x, y) = (x.saturating_add(right.into()), y.saturating_add(up.into()));
             }
             (0, num_pixels) => {
                 let num_bytes = if is_of_4_bits { num_pixels.div_ceil(2) } else { num_pixels };
                 position += usize::from(num_bytes).next_multiple_of(2);
-                x += u32::from(num_pixels);
+                x = x.saturating_add(num_pixels.into());
             }
-            (num_pixels, _) => x += u32::from(num_pixels),
+            (num_pixels, _) => x = x.saturating_add(num_pixels.into()),
         }
     }
     (position <= runs.len()).then_some(position)

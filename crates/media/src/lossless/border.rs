@@ -50,16 +50,19 @@ struct Border<'a> {
     num_samples: (u32, u32),
     quantisation: &'a [u8; 64],
     coefficients: CoefficientReader,
+    steps: Steps<8>,
     cosines: Cosines<8>,
 }
 
 impl<'a> Border<'a> {
     fn new(baseline: &'a Baseline, component: &Component, plane: usize) -> Option<Self> {
+        let quantisation = baseline.quantisation.get(component.quantisation)?.as_ref()?;
         Some(Self {
             plane,
             num_samples: baseline.num_samples(component),
-            quantisation: baseline.quantisation.get(component.quantisation)?.as_ref()?,
+            quantisation,
             coefficients: CoefficientReader::new(baseline.ac_codes.get(component.ac_code)?.as_ref()?),
+            steps: Steps::new(quantisation),
             cosines: Cosines::new(),
         })
     }
@@ -78,9 +81,8 @@ impl<'a> Border<'a> {
     /// A block with white outside of the image.
     fn whitened(&self, blocks: &Blocks, (column, row): (u32, u32)) -> Option<Coefficients> {
         let block = *blocks.planes.get(self.plane)?.block((column, row))?;
-        let steps = Steps::new(self.quantisation);
-        let mut frequencies = steps.flat(block.mean);
-        let set = |place, value| steps.set(&mut frequencies, place, value);
+        let mut frequencies = self.steps.flat(block.mean);
+        let set = |place, value| self.steps.set(&mut frequencies, place, value);
         blocks.for_each_coefficient((block, 64), &self.coefficients, set)?;
         let mut samples = self.cosines.samples(&frequencies);
         let white = *WHITE.get(self.plane)?;
