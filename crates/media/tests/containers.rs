@@ -176,6 +176,19 @@ fn one_of_the_two_checksums_of_png_pixels_is_enough() {
 }
 
 #[test]
+fn a_png_whose_size_or_colours_are_damaged_is_corrupt() {
+    for (name, kind, at) in
+        [("rgb.png", b"IHDR", 7), ("palette.png", b"PLTE", 1), ("palette_transparent.png", b"tRNS", 0)]
+    {
+        let mut bytes = fixture(name);
+        let start = bytes.windows(4).position(|window| window == kind).unwrap();
+        bytes[start + 4 + at] ^= 1;
+        assert_eq!(code(prepare_image(bytes.clone(), &ImagePolicy::default())), RejectCode::MediaCorrupt, "{name}");
+        assert!(probe_image_bytes(&bytes, &limits()).is_err(), "{name}: found before anything is decoded");
+    }
+}
+
+#[test]
 fn checksums_of_pixels_are_left_alone_where_only_headers_are_checked() {
     let policy = ImagePolicy { check: Check::Header, ..ImagePolicy::default() };
     let bytes = png_with(&png_chunk(*b"zTXt", b"key\0\x01data"));

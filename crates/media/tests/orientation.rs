@@ -3,7 +3,7 @@
 use manyframe_media::{MediaLimits, decode_rgb, probe_image_bytes};
 
 use crate::support::{
-    deflated, exif, fixture, jpeg_with, png_chunk, png_with, png_with_after, riff, riff_chunk, store, write,
+    deflated, exif, fixture, jpeg_with, png_around, png_chunk, png_with, png_with_after, riff, riff_chunk, store, write,
 };
 
 fn orientation(bytes: &[u8]) -> u8 {
@@ -59,6 +59,10 @@ fn a_png_is_turned_by_exif_before_and_after_its_pixels() {
         orientation(&png_with_after(&[png_chunk(*b"eXIf", &exif(6)), png_chunk(*b"eXIf", &exif(8))].concat())),
         8
     );
+    for (before, after) in [(6, 3), (6, 1)] {
+        let png = png_around(&png_chunk(*b"eXIf", &exif(before)), &png_chunk(*b"eXIf", &exif(after)));
+        assert_eq!(orientation(&png), after);
+    }
 }
 
 #[test]

@@ -118,16 +118,20 @@ pub(crate) fn png_chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
 
 /// `rgb.png` with chunks before its pixels.
 pub(crate) fn png_with(chunks: &[u8]) -> Vec<u8> {
-    let mut bytes = fixture("rgb.png");
-    bytes.splice(33..33, chunks.iter().copied());
-    bytes
+    png_around(chunks, &[])
 }
 
 /// `rgb.png` with chunks after its pixels.
 pub(crate) fn png_with_after(chunks: &[u8]) -> Vec<u8> {
+    png_around(&[], chunks)
+}
+
+/// `rgb.png` with chunks before and after its pixels.
+pub(crate) fn png_around(before: &[u8], after: &[u8]) -> Vec<u8> {
     let mut bytes = fixture("rgb.png");
     let end = bytes.len() - 12;
-    bytes.splice(end..end, chunks.iter().copied());
+    bytes.splice(end..end, after.iter().copied());
+    bytes.splice(33..33, before.iter().copied());
     bytes
 }
 

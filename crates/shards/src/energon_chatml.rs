@@ -11,13 +11,14 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Message, Sample, SampleVisual, VisualKind};
+use manyframe_core::{Sample, SampleVisual, VisualKind};
 
 use crate::energon;
 use crate::error::ShardError;
 use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{ConversationTurn, SampleJson};
 use crate::pickle::{PickleReader, list, list_of_lists};
+use crate::placeholders::{image_placeholders, is_video, replaced, with_newline_of};
 use crate::tar::ByteRange;
 use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
@@ -39,15 +40,11 @@ impl TarLayout for EnergonChatml {
     }
 
     fn conversation(&self, sample: &Sample) -> Result<Option<Vec<ConversationTurn>>, String> {
-        if !sample.visuals.iter().any(is_video) {
-            return Ok(None);
-        }
-        let messages = sample.messages.iter().enumerate();
-        let turns = messages.map(|(number, message)| {
-            let videos = sample.visuals.iter().filter(|visual| is_video(visual) && visual.message == number);
-            ConversationTurn::from_message(&with_videos(message, videos))
+        let messages = replaced(sample, |visual, text| match visual.kind {
+            VisualKind::Video => Some(with_newline_of(text, VIDEO.to_owned())),
+            _ => image_placeholders(visual, text),
         });
-        Ok(Some(turns.collect()))
+        Ok(messages.map(|messages| messages.iter().map(ConversationTurn::from_message).collect()))
     }
 
     fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<NewMember<'s>>, String> {
@@ -91,23 +88,4 @@ impl TarLayout for EnergonChatml {
     fn files(&self, shards: &[FinishedShard], _: &DatasetFacts<'_>) -> Vec<(String, Vec<u8>)> {
         energon::files(self.name(), shards, DATASET_YAML)
     }
-}
-
-fn is_video(visual: &SampleVisual) -> bool {
-    visual.kind == VisualKind::Video
-}
-
-/// The message with one placeholder for each video, in place of one for each of its frames. A newline that follows the frames
-/// stays.
-fn with_videos<'v>(message: &Message, videos: impl Iterator<Item = &'v SampleVisual>) -> Message {
-    let (mut content, mut end) = (String::new(), 0);
-    let chars = |start: usize, end: usize| message.content.chars().skip(start).take(end.saturating_sub(start));
-    for video in videos {
-        content.extend(chars(end, video.start));
-        content.push_str(VIDEO);
-        content.extend(chars(video.start, video.end).last().filter(|last| *last == '\n'));
-        end = video.end;
-    }
-    content.extend(chars(end, usize::MAX));
-    Message { content, ..message.clone() }
 }

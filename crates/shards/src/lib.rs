@@ -28,6 +28,7 @@ mod mds;
 mod packed_table;
 mod parquet;
 mod pickle;
+mod placeholders;
 mod sample_table;
 mod tar;
 mod tar_format;

@@ -12,19 +12,18 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use manyframe_core::Sample;
+use manyframe_core::{Message, Sample};
 use serde_json::Value;
 
 use crate::error::ShardError;
 use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{ConversationTurn, SampleJson};
+use crate::placeholders::{IMAGE, image_placeholders, replaced};
 use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
 /// The layout.
 #[derive(Clone, Copy)]
 pub(crate) struct Vila;
-
-const IMAGE: &str = "<image>";
 
 impl TarLayout for Vila {
     fn name(&self) -> &'static str {
@@ -33,12 +32,18 @@ impl TarLayout for Vila {
 
     fn conversation(&self, sample: &Sample) -> Result<Option<Vec<ConversationTurn>>, String> {
         let num_images = sample.images.len();
-        let num_places: usize = sample.messages.iter().map(|message| message.content.matches(IMAGE).count()).sum();
+        let num_places = |messages: &[Message]| -> usize {
+            messages.iter().map(|message| message.content.matches(IMAGE).count()).sum()
+        };
+        let is_known = num_places(&sample.messages) == num_images;
+        let replaced = if is_known { None } else { replaced(sample, image_placeholders) };
+        let messages = replaced.as_ref().unwrap_or(&sample.messages);
+        let num_places = num_places(messages);
         if num_places != num_images {
             return Err(format!("{num_places} times {IMAGE} for {num_images} images"));
         }
         if num_images <= 1 {
-            return Ok(None);
+            return Ok(replaced.map(|messages| messages.iter().map(ConversationTurn::from_message).collect()));
         }
         let mut number = 0;
         let mut numbered = |text: &str| {
@@ -51,7 +56,7 @@ impl TarLayout for Vila {
             }
             numbered
         };
-        let turns = sample.messages.iter().map(|message| {
+        let turns = messages.iter().map(|message| {
             let turn = ConversationTurn::from_message(message);
             ConversationTurn { value: numbered(&turn.value), ..turn }
         });

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use flate2::Crc;
 use flate2::read::ZlibDecoder;
 
 use super::header::{HeaderError, ParsedHeader, Source, array};
@@ -14,6 +15,9 @@ pub(crate) const PNG_SIGNATURE_BYTES: usize = 8;
 
 /// Length, type and checksum of a chunk.
 const CHUNK_FRAME_BYTES: usize = 12;
+
+/// Largest palette in bytes: 256 colours.
+const MOST_PALETTE_BYTES: usize = 768;
 
 /// Largest text that is inflated, in bytes: Pillow refuses larger ones.
 const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -31,7 +35,11 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
         let (length, kind) = chunk(source, position)?;
         match &kind {
             b"IDAT" | b"IEND" => break,
-            b"tRNS" => has_transparency = true,
+            b"PLTE" => ensure_intact(source, position, length)?,
+            b"tRNS" => {
+                ensure_intact(source, position, length)?;
+                has_transparency = true;
+            }
             b"acTL" => is_animated = u32::from_be_bytes(array(&source.read(position + 8, 4)?, 0)?) > 1,
             _ => said.read(source, position, length, kind)?,
         }
@@ -49,6 +57,23 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
     })
 }
 
+/// Makes sure that a chunk is as it was written, by its checksum: without it, size and colours of the pixels are anything.
+fn ensure_intact(source: &Source<'_>, position: usize, length: usize) -> Result<(), HeaderError> {
+    // A larger one is neither a header nor a palette.
+    if length > MOST_PALETTE_BYTES {
+        return Ok(());
+    }
+    let chunk = source.read(position + 4, length + 8)?;
+    let (content, stored) = chunk.split_at(length + 4);
+    let mut crc = Crc::new();
+    crc.update(content);
+    if crc.sum().to_be_bytes() == *stored {
+        return Ok(());
+    }
+    let name = String::from_utf8_lossy(content.get(..4).unwrap_or_default()).into_owned();
+    Err(HeaderError::Bad(format!("the checksum of the PNG chunk {name} is wrong")))
+}
+
 /// Where the content of `IHDR` starts, and where the next chunk does. It has to be the first chunk, and some writers put
 /// others before it.
 fn header_chunk(source: &Source<'_>, said: &mut Said) -> Result<(usize, usize), HeaderError> {
@@ -57,7 +82,10 @@ fn header_chunk(source: &Source<'_>, said: &mut Said) -> Result<(usize, usize), 
         let (length, kind) = chunk(source, position)?;
         let next = next_chunk(position, length)?;
         match &kind {
-            b"IHDR" if length >= 13 => return Ok((position + 8, next)),
+            b"IHDR" if length >= 13 => {
+                ensure_intact(source, position, length)?;
+                return Ok((position + 8, next));
+            }
             b"IHDR" | b"PLTE" | b"IDAT" | b"IEND" => {
                 return Err(HeaderError::Bad("the PNG does not start with its header chunk".to_owned()));
             }
@@ -67,8 +95,8 @@ fn header_chunk(source: &Source<'_>, said: &mut Said) -> Result<(usize, usize), 
     }
 }
 
-/// What a PNG says about its orientation, wherever in the file; of several chunks, the last one counts, of EXIF the last one
-/// before the pixels.
+/// What a PNG says about its orientation, wherever in the file; of several chunks, the last one counts, as with Pillow's
+/// `exif_transpose`, which reads the whole file first.
 #[derive(Default)]
 struct Said {
     exif: Option<Vec<u8>>,
@@ -102,7 +130,6 @@ impl Said {
             Err(HeaderError::Unread(error)) => Err(HeaderError::Unread(error)),
             _ => Ok(()),
         };
-        let exif_before = self.exif.take();
         loop {
             let (length, kind) = match chunk(source, position) {
                 Ok((_, kind)) if &kind == b"IEND" => break,
@@ -116,7 +143,6 @@ impl Said {
             let Ok(next) = next_chunk(position, length) else { break };
             position = next;
         }
-        self.exif = exif_before.or_else(|| self.exif.take());
         Ok(())
     }
 
