@@ -192,6 +192,33 @@ delivered_in = \"${here}/absent.toml\"
 }
 
 #[test]
+fn check_looks_at_the_start_of_annotation_files() {
+    let workshop = Workshop::new();
+    let files: [(&str, &[u8], &str); 5] = [
+        ("empty.csv", b"", "it is empty: download it again"),
+        ("wide.csv", b"\xff\xfei\0d\0\n\0", "it is text in UTF-16: convert it to UTF-8"),
+        ("twice.csv", b"image,caption,caption\n1.jpg,a,b\n", "two of its columns have the name \"caption\""),
+        ("notes.json", b"// mine\n[]\n", "it is text, but not JSON"),
+        ("two.json", b"{\"images\": [{\"id\": 1}], \"annotations\": [{\"id\": 2}]}", "more than one list of objects"),
+    ];
+    let mut text = "name = \"t\"\n".to_owned();
+    for (name, content, _) in files {
+        workshop.write(name, content);
+        let source = name.split('.').next().unwrap();
+        text.push_str(&format!("[[source]]\nname = {source:?}\nkind = \"auto\"\nannotations = \"${{here}}/{name}\"\n"));
+    }
+    // What only some of its lines have is said of these lines.
+    workshop.write("zero.csv", b"image,caption\n1.jpg,a\0b\n");
+    text.push_str("[[source]]\nname = \"zero\"\nkind = \"auto\"\nannotations = \"${here}/zero.csv\"\n");
+    let path = workshop.write("p.toml", text).display().to_string();
+    let stderr = String::from_utf8(run(&["check", &path], 2).stderr).unwrap();
+    for (name, _, expected) in files {
+        assert!(stderr.contains(expected), "{name}: {expected}\n{stderr}");
+    }
+    assert!(!stderr.contains("zero.csv"), "{stderr}");
+}
+
+#[test]
 fn check_follows_pipeline_files_into_other_folders() {
     let workshop = Workshop::new();
     let stage = |name: &str, from: &str| {

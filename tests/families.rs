@@ -1,6 +1,7 @@
 //! Promise: `manyframe tokens` says what a model's processor makes of a medium, from its header alone, and a dataset for that
 //! model has exactly these sizes, tokens and ids.
 
+use std::fs;
 use std::path::Path;
 
 use manyframe_core::Sample;
@@ -248,6 +249,24 @@ fn qwen_sees_a_conversation_as_its_template_writes_it() {
     let labelled =
         |&(start, end): &(usize, usize)| two.prompt.chars().skip(start).take(end - start).collect::<String>();
     assert_eq!(two.label_spans.iter().map(labelled).collect::<Vec<_>>(), ["Yes.<|im_end|>\n"]);
+}
+
+#[test]
+fn formats_of_other_trainers_have_the_placeholders_that_these_know() {
+    let mut workshop = workshop("family = \"qwen2.5-vl\"");
+    workshop.head = format!("{}\n[output]\nformats = [\"energon_chatml\", \"vila\"]\n", workshop.head);
+    let built = workshop.build_with(&[], 0);
+    built.verify();
+    for (format, expected) in
+        [("energon_chatml", "Is <image> wider than <image>?"), ("vila", "Is <image-1> wider than <image-2>?")]
+    {
+        let tar = fs::read(built.dataset.join(format).join("image/000000.tar")).unwrap();
+        let conversation = format!("{{\"from\":\"human\",\"value\":\"{expected}\\nSay it.\"}}");
+        assert!(
+            tar.windows(conversation.len()).any(|bytes| bytes == conversation.as_bytes()),
+            "{format}: {conversation}"
+        );
+    }
 }
 
 #[test]

@@ -533,3 +533,12 @@ fn a_stage_that_replays_another_shows_the_photos_that_it_has_now() {
         assert_ne!(tiles(&second), before, "{format}");
     }
 }
+
+#[test]
+fn a_condition_leaves_samples_as_they_are() {
+    let workshop = workshop(4, "where = \"id != 'r1'\"");
+    build(&workshop, &[]);
+    let built = build_is_as_if_from_scratch(&workshop, &["--set", "source.a.where=\"id != 'r0'\""]);
+    assert_eq!(built.manifest.total.num_samples, 3);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (1, 2));
+}

@@ -1,6 +1,7 @@
 //! Promise: what is lost is said with its reasons, and more of it than the file allows keeps a dataset from being published; a
 //! good dataset is never replaced by a worse one unnoticed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -304,4 +305,52 @@ fn two_files_of_a_folder_with_one_output_are_an_error() {
     }
     with("two", &workshop.text("out2"));
     run(&["check", &workshop.text("stages")], 0);
+}
+
+#[test]
+fn equal_records_that_cannot_be_delivered_have_ids_of_their_own() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 80, 60));
+    let missing = || llava("missing", "absent.jpg");
+    let records = [llava("one", "1.jpg"), missing(), missing(), llava("one", "1.jpg"), missing()];
+    workshop.add_source("a", "llava", &Value::from(records.to_vec()), "max_rejects = 1.0");
+    let built = workshop.build();
+    let ids: BTreeSet<String> = built.ledger.iter().map(|row| row.id.to_string()).collect();
+    assert_eq!(ids.len(), records.len());
+    built.verify();
+}
+
+#[test]
+fn a_file_that_the_dataset_lost_is_made_again() {
+    let (workshop, _, built) = good(4);
+    for lost in ["ledger.parquet", "webdataset/image/000000.tar"] {
+        fs::remove_file(built.dataset.join(lost)).unwrap();
+        let again = workshop.build();
+        assert_eq!(again.manifest, built.manifest, "{lost}");
+        again.verify();
+    }
+    let shard = fs::OpenOptions::new().write(true).open(built.dataset.join("webdataset/image/000000.tar")).unwrap();
+    shard.set_len(1000).unwrap();
+    workshop.build().verify();
+}
+
+#[test]
+fn a_link_is_not_replaced_by_a_dataset() {
+    let (workshop, _, _) = good(2);
+    fs::create_dir(workshop.path("disk")).unwrap();
+    std::os::unix::fs::symlink(workshop.path("disk"), workshop.path("link")).unwrap();
+    let refused = run(&["build", &workshop.pipeline(), "--output", &workshop.text("link")], 2);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("is a link to"));
+    assert!(fs::read_dir(workshop.path("disk")).unwrap().next().is_none() && workshop.path("link").is_symlink());
+}
+
+#[test]
+fn another_record_is_not_shown_in_place_of_one_that_moved() {
+    let (workshop, mut records, built) = good(3);
+    records.insert(0, llava("new", "0.jpg"));
+    workshop.write("a.json", json!(records).to_string());
+    let id = built.row("r1").id.to_string();
+    let shown = run(&["why", &workshop.text("out"), &id], 2);
+    assert!(String::from_utf8(shown.stderr).unwrap().contains("the annotations have changed since the build"));
+    assert!(!String::from_utf8(shown.stdout).unwrap().contains("conversations"), "nobody else's text");
 }

@@ -1,6 +1,6 @@
 //! `manyframe needles`: the grid of an evaluation set, before anything is decoded.
 
-use std::fmt::Display;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -42,7 +42,7 @@ fn render(cells: &[NeedleCell]) -> String {
             optional(cell.depth),
             optional(cell.index),
             count(cell.num_samples),
-            range(cell.num_shown),
+            range(cell.num_shown.map(u64::from)),
             cell.num_tokens.map_or_else(String::new, range),
             count(cell.num_too_long),
             count(cell.num_rejected),
@@ -53,14 +53,19 @@ fn render(cells: &[NeedleCell]) -> String {
     let num_samples = cells.iter().map(|cell| cell.num_samples).sum();
     let mut text =
         format!("{}\n{}, {}\n", table.render(), plural(num_samples, "sample"), plural(cells.len() as u64, "cell"));
+    // Cells of one length are often refused for one reason.
+    let mut said = BTreeSet::new();
     for cell in cells {
         if let Some(rejection) = &cell.rejection {
-            text.push_str(&format!("{} of length {}: {rejection}\n", cell.task.as_str(), cell.length));
+            let line = format!("{} of length {}: {rejection}\n", cell.task.as_str(), cell.length);
+            if said.insert(line.clone()) {
+                text.push_str(&line);
+            }
         }
     }
     text
 }
 
-fn range<T: Display + PartialEq>([least, most]: [T; 2]) -> String {
-    if least == most { least.to_string() } else { format!("{least}–{most}") }
+fn range([least, most]: [u64; 2]) -> String {
+    if least == most { count(least) } else { format!("{}–{}", count(least), count(most)) }
 }

@@ -97,7 +97,7 @@ fn plan_text(plan: &PlanState) -> String {
     match plan.num_tasks {
         None => format!("{name}: of another version of manyframe"),
         Some(_) if plan.is_kept_back => {
-            format!("{name}: done, but not published; `build` says why, `build --accept-rejects` publishes it")
+            format!("{name}: done, but not published: `build` says why, or publishes it")
         }
         Some(_) => format!("{name}: {}", progress(Some(plan))),
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use manyframe_base::InputFile;
 use manyframe_core::RejectCode;
 use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
@@ -140,6 +140,9 @@ fn read_geometry(path: &Path) -> Result<Geometry<'static>> {
     let index =
         match video::index_video(&video::open_range(&InputFile::open(path)?, 0, bytes.len() as u64)?, &limits, None) {
             Err(_) if no_image.code != RejectCode::MediaType => return Err(MediaError::Rejected(no_image).into()),
+            Err(MediaError::Rejected(no_video)) if no_video.code == RejectCode::MediaType => {
+                bail!("it is no image, and no video: {}", no_video.detail)
+            }
             index => index?,
         };
     let size = Size::new(index.height_px, index.width_px);

@@ -274,9 +274,7 @@ impl IndexedBuild {
             return Ok(None);
         }
         let (dataset, stores) = (context.pipeline.file.output.location(), &context.pipeline.stores);
-        let committed = Committed::read_if_built_from(dataset, self.index.key, stores)?;
-        let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
-        let Some(committed) = committed.filter(is_current) else { return Ok(None) };
+        let Some(committed) = Committed::read_if_current(&context.pipeline, self.index.keys)? else { return Ok(None) };
         let plans = work.plans()?;
         let settle = |store: &StoreOutput| store.settle(committed.manifest_digest, &plans);
         store.iter().try_for_each(|store| store.abandon(&plans).and_then(|()| settle(store)))?;

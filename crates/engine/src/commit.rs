@@ -17,10 +17,10 @@ use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
     MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone,
-    read_ledger,
+    named_files, read_ledger,
 };
-use manyframe_pipeline::Pipeline;
-use manyframe_plan::{keep_sample_media, remove_other_sample_media};
+use manyframe_pipeline::{Pipeline, portable_settings};
+use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
 use serde::Deserialize;
 
@@ -107,18 +107,18 @@ impl Committed {
         Ok(Self::from_reader(&DatasetReader::open_at(dataset, stores)?))
     }
 
-    /// Reads a dataset if it exists and was built from the plan with this key. One that this version cannot read was not.
-    pub(crate) fn read_if_built_from(
-        dataset: &Path,
-        plan_key: Digest,
-        stores: &Stores,
-    ) -> Result<Option<Self>, EngineError> {
+    /// Reads the dataset of a pipeline if it exists and is what a build would make, besides packs that were made since. One that
+    /// this version cannot read is not.
+    pub(crate) fn read_if_current(pipeline: &Pipeline, keys: BuildKeys) -> Result<Option<Self>, EngineError> {
+        let (dataset, stores) = (pipeline.file.output.location(), &pipeline.stores);
         let storage = stores.storage(dataset).map_err(DatasetError::from)?;
         if storage.num_bytes(MANIFEST_FILE)?.is_none() {
             return Ok(None);
         }
         match DatasetReader::open_in(storage).and_then(|reader| Ok((reader.build_facts()?, reader))) {
-            Ok((Some(facts), reader)) if facts.plan_key == plan_key => Ok(Some(Self::from_reader(&reader))),
+            Ok((Some(facts), reader)) if is_current(&facts, &reader, pipeline, keys)? => {
+                Ok(Some(Self::from_reader(&reader)))
+            }
             Ok(_) => Ok(None),
             Err(DatasetError::File(error)) => Err(error.into()),
             Err(error) => {
@@ -135,6 +135,38 @@ impl Committed {
     }
 }
 
+/// Whether a dataset has the samples that a build would make. If it was packed since, and the pipeline is the one in its
+/// manifest, the key of its plan has the settings of other packs.
+pub(crate) fn is_current(
+    facts: &BuildFacts,
+    dataset: &DatasetReader,
+    pipeline: &Pipeline,
+    keys: BuildKeys,
+) -> Result<bool, EngineError> {
+    let manifest = dataset.manifest();
+    let is_of_plan = || facts.plan_key == keys.plan && manifest.is_built_by(pipeline);
+    let is_packed_since = || {
+        let is_of_inputs = facts.inputs_digest == Some(keys.inputs) && facts.variables == pipeline.variables;
+        let is_of_version = facts.manyframe_version == env!("CARGO_PKG_VERSION");
+        is_of_inputs && is_of_version && manifest.pipeline == portable_settings(pipeline)
+    };
+    // Of a store, that would be a request for each file; nobody deletes files there by accident.
+    let is_elsewhere = pipeline.file.output.url().is_some();
+    Ok((is_of_plan() || is_packed_since()) && (is_elsewhere || is_whole(dataset)?))
+}
+
+/// Whether all files that a manifest names are there, and shards have their sizes. What is in them is for `verify`.
+fn is_whole(dataset: &DatasetReader) -> Result<bool, EngineError> {
+    for (path, stated) in named_files(dataset.manifest()) {
+        let found = dataset.storage().num_bytes(&path)?;
+        if found.is_none() || stated.num_bytes.is_some_and(|stated| found != Some(stated)) {
+            tracing::warn!(dataset = %dataset.location().display(), file = path, "a file of the dataset is missing or cut");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Makes sure that the output is free or a dataset that may be replaced by one of this name.
 pub(crate) fn ensure_replaceable(
     pipeline: &Pipeline,
@@ -146,6 +178,9 @@ pub(crate) fn ensure_replaceable(
         return store.ensure_replaceable(name, options);
     }
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
+    if let Ok(target) = fs::read_link(dataset) {
+        return Err(EngineError::OutputIsLink { path: dataset.to_owned(), target });
+    }
     match fs::read_dir(dataset) {
         Ok(_) if dataset.join(MANIFEST_FILE).exists() => match name_of(dataset)? {
             Some(found) if found != name && !options.replaces_other_name => {

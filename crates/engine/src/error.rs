@@ -78,6 +78,12 @@ pub enum EngineError {
         /// Where it was.
         origin: String,
     },
+    /// Another record is where the build found one.
+    #[error("the annotations have changed since the build: another record is at {origin} now")]
+    AnnotationsChanged {
+        /// Where the record was.
+        origin: String,
+    },
     /// A worker cannot open what could be opened where the plan was made.
     #[error(
         "cannot open on this machine what the plan was made from; --set NAME=PATH says where a variable of it is here"
@@ -238,6 +244,14 @@ pub enum EngineError {
         /// The directory.
         path: PathBuf,
     },
+    /// The output is a link. A build replaces what it writes in one step, which would replace the link.
+    #[error("{path:?} is a link to {target:?}: name that directory as the output, which a build replaces as a whole")]
+    OutputIsLink {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        target: PathBuf,
+    },
     /// The output exists already.
     #[error("{path:?} exists; move it away or choose another output")]
     Exists {
@@ -350,6 +364,8 @@ impl EngineError {
             | Self::Losses { .. }
             | Self::OtherName { .. }
             | Self::Occupied { .. }
+            | Self::OutputIsLink { .. }
+            | Self::AnnotationsChanged { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }

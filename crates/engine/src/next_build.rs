@@ -7,6 +7,7 @@ use manyframe_plan::{ChangedMedia, Context, InputChanges};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::commit::is_current;
 use crate::error::EngineError;
 use crate::work_state::{OutputPlace, PlanState, WorkState};
 
@@ -87,7 +88,7 @@ impl NextBuild {
         (next.num_annotation_parts, next.num_unread_parts) = (inputs.num_splits, inputs.num_unread);
         next.changed_media = changed_media(&context, &inputs);
         match (&work, &before) {
-            (_, Some(before)) if is_built_from(before, &context.pipeline, &inputs) => {
+            (_, Some(before)) if is_built_from(before, &context.pipeline, &inputs)? => {
                 next.action = without_plan(before, &context.pipeline);
             }
             (Some(work), _) => next.look_for_plan(work, &inputs),
@@ -98,7 +99,7 @@ impl NextBuild {
 
     /// Looks for the plan of an interrupted build with the same inputs and settings.
     fn look_for_plan(&mut self, work: &WorkState, inputs: &InputChanges) {
-        let digits = inputs.key.map(|key| key.to_string());
+        let digits = inputs.keys.map(|keys| keys.plan.to_string());
         let is_same = |plan: &&PlanState| {
             let name = plan.directory.file_name().and_then(|name| name.to_str()?.strip_prefix("plan-"));
             name.zip(digits.as_deref()).is_some_and(|(name, digits)| digits.starts_with(name))
@@ -119,10 +120,10 @@ fn without_plan(before: &DatasetReader, pipeline: &Pipeline) -> NextAction {
     }
 }
 
-fn is_built_from(dataset: &DatasetReader, pipeline: &Pipeline, inputs: &InputChanges) -> bool {
+fn is_built_from(dataset: &DatasetReader, pipeline: &Pipeline, inputs: &InputChanges) -> Result<bool, EngineError> {
     let facts = dataset.build_facts().ok().flatten();
-    let key = facts.map(|facts| facts.plan_key);
-    key.is_some() && key == inputs.key && dataset.manifest().is_built_by(pipeline)
+    let known = facts.zip(inputs.keys);
+    known.map_or(Ok(false), |(facts, keys)| is_current(&facts, dataset, pipeline, keys))
 }
 
 fn changed_media(context: &Context, inputs: &InputChanges) -> Vec<ChangedMediaOfSource> {

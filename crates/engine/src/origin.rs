@@ -17,7 +17,8 @@ use crate::error::{EngineError, with_causes};
 ///
 /// # Errors
 ///
-/// [`EngineError::Dataset`] if the row is not of this dataset; [`EngineError::Plan`] if its annotations cannot be read.
+/// [`EngineError::Dataset`] if the row is not of this dataset; [`EngineError::Plan`] if its annotations cannot be read;
+/// [`EngineError::AnnotationsChanged`] if another record is at its place now.
 pub fn read_origin(
     dataset: &DatasetReader,
     row: &LedgerRow,
@@ -30,7 +31,12 @@ pub fn read_origin(
         return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());
     };
     let unreadable = |error| PlanError::Source { source_name: source.table.name.clone(), error };
-    Ok(text_of(&SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?))
+    let reader = SourceReader::open(source)?;
+    let raw = reader.read_at(&row.origin).map_err(unreadable)?;
+    if reader.upstream_id(&raw) != row.upstream_id {
+        return Err(EngineError::AnnotationsChanged { origin: row.origin.to_string() });
+    }
+    Ok(text_of(&raw))
 }
 
 fn text_of(raw: &Raw) -> String {

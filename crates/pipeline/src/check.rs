@@ -12,7 +12,7 @@ use manyframe_base::{FileAccess, is_url, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::{MediaRoot, is_tar};
-use manyframe_sources::{Merge, SourceKind};
+use manyframe_sources::{Merge, SourceError, SourceKind, expect_records};
 use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
@@ -304,6 +304,7 @@ impl FileCheck<'_> {
         let table = index.and_then(|index| self.sources.get(index));
         let may_be_directory = table.is_some_and(|table| table.kind == Kind::Upstream(SourceKind::Auto));
         let is_merged = table.is_some_and(|table| table.options.merge != Merge::Nothing);
+        let list = table.map(|table| table.options.list.as_str()).filter(|list| !list.is_empty());
         self.check_all(text, "a file with annotations (JSON, JSON lines, CSV, TSV, Parquet or tar)", &|path| {
             if may_be_directory && path.is_dir() {
                 if is_merged {
@@ -318,7 +319,10 @@ impl FileCheck<'_> {
             if is_merged && is_tar(&file).is_ok_and(|is_tar| is_tar) {
                 return Err(format!("a tar {NOTHING_TO_MERGE}"));
             }
-            Ok(())
+            expect_records(&self.access, path, list).map_err(|error| match error {
+                SourceError::NotRecords { found, advice, .. } => format!("it is {found}: {advice}"),
+                other => with_causes(&other),
+            })
         })
     }
 
@@ -457,6 +461,9 @@ fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
     let allowed = "a directory that does not exist, is empty, or has a dataset";
     match (fs::symlink_metadata(path), fs::metadata(path)) {
         (Err(_absent), _) => Ok(()),
+        (Ok(found), _) if found.is_symlink() && !matches!(key, Some("root" | "work")) => {
+            Err(wrong("it is a link, which a build would replace", "the directory that it leads to"))
+        }
         (_, Ok(metadata)) if metadata.is_dir() => {
             let is_free = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
             let may_be_replaced =

@@ -329,9 +329,13 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
     if let (Some(template), Value::Object(settings)) = (digests.template, &mut settings) {
         settings.insert("format.template".to_owned(), serde_json::json!(template));
     }
-    if let (Some(Value::Object(source)), Value::Object(options)) =
+    if let (Some(Value::Object(source)), Value::Object(mut options)) =
         (settings.get_mut("source"), serde_json::json!(options))
     {
+        // Leave records out, and change none.
+        for key in ["where", "scores"] {
+            options.remove(key);
+        }
         source.extend(options);
     }
     settings

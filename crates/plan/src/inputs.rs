@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use manyframe_base::Executor;
-use manyframe_core::{Digest, IndexVec, SourceIndex};
+use manyframe_core::{IndexVec, SourceIndex};
 
 use crate::context::Context;
 use crate::error::PlanError;
@@ -12,7 +12,7 @@ use crate::index::cache::{IndexCache, index_directory};
 use crate::index::file::IndexFile;
 use crate::index::refresh::{ChangedMedia, find_changed};
 use crate::index::writer::has_index;
-use crate::make::{inputs_digest, plan_key};
+use crate::make::{BuildKeys, inputs_digest, plan_key};
 
 /// The inputs of a pipeline beside the index that a work directory keeps.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct InputChanges {
     pub num_unread: u64,
     /// What changed among the media of each source.
     pub media: IndexVec<SourceIndex, ChangedMedia>,
-    /// The [key](crate::Index::key) of a build; `None` if something changed, so that it is not known yet.
-    pub key: Option<Digest>,
+    /// The keys of a build; `None` if something changed, so that they are not known yet.
+    pub keys: Option<BuildKeys>,
 }
 
 impl InputChanges {
@@ -37,7 +37,7 @@ impl InputChanges {
         let splits = list_splits(context)?;
         let media = IndexVec::filled(ChangedMedia::default(), context.sources.len());
         let num_splits = splits.len() as u64;
-        let mut found = Self { num_splits, num_unread: num_splits, media, key: None };
+        let mut found = Self { num_splits, num_unread: num_splits, media, keys: None };
         if !index_directory(work).is_dir() {
             return Ok(found);
         }
@@ -55,7 +55,8 @@ impl InputChanges {
         }
         found.num_unread = num_splits - files.len() as u64;
         if found.num_unread == 0 && found.media.iter().all(|changed| changed.num_records == 0) {
-            found.key = Some(plan_key(context, inputs_digest(context, &cache, &files)?));
+            let inputs = inputs_digest(context, &cache, &files)?;
+            found.keys = Some(BuildKeys { plan: plan_key(context, inputs), inputs });
         }
         Ok(found)
     }

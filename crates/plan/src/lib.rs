@@ -100,7 +100,7 @@ pub use index::refresh::ChangedMedia;
 pub use index::visuals::{in_visual, measure_shapes};
 pub use index_tasks::{IndexTask, list_missing_index};
 pub use inputs::InputChanges;
-pub use make::{Index, MadePlan, PlanRequest, make, make_index};
+pub use make::{BuildKeys, Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};
 pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};

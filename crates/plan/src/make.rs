@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
-use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
+use manyframe_core::{Cost, Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
 
@@ -52,14 +52,21 @@ pub struct MadePlan {
     pub directory: PathBuf,
 }
 
+/// What tells builds with other results apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildKeys {
+    /// Equal for builds that produce the same samples on this machine: a digest of the settings, the contents of all inputs, and
+    /// the identities of all media. Neither the location of the output nor `max_rejects` is part of it.
+    pub plan: Digest,
+    /// The part of it that is a digest of contents of inputs, of what was measured of them, and of identities of media.
+    pub inputs: Digest,
+}
+
 /// The index of a pipeline as its inputs are now.
 #[derive(Debug, Clone)]
 pub struct Index {
-    /// Equal for builds that produce the same samples on this machine: a digest of the settings, the contents of all inputs, and
-    /// the identities of all media. Neither the location of the output nor `max_rejects` is part of it.
-    pub key: Digest,
-    /// The part of the key that is a digest of contents of inputs, of what was measured of them, and of identities of media.
-    pub inputs: Digest,
+    /// Its keys.
+    pub keys: BuildKeys,
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
     files: Vec<IndexFile>,
@@ -92,9 +99,9 @@ pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Res
     let cache = IndexCache::open(context, work)?;
     let IndexFiles { files, changed } = build_index(context, &cache, executor)?;
     let inputs = inputs_digest(context, &cache, &files)?;
-    let key = plan_key(context, inputs);
+    let keys = BuildKeys { plan: plan_key(context, inputs), inputs };
     cache.save()?;
-    Ok(Index { key, inputs, changed, files, num_read_elsewhere: 0 })
+    Ok(Index { keys, changed, files, num_read_elsewhere: 0 })
 }
 
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
@@ -111,7 +118,7 @@ pub fn make(
     executor: Executor<'_>,
 ) -> Result<MadePlan, PlanError> {
     let PlanRequest { work, reuse, left_by } = request;
-    let digits = index.key.to_string();
+    let digits = index.keys.plan.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
         if is_intact(&plan_seal(&directory)) {
@@ -154,7 +161,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
-/// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
+/// The key of a plan, as [`BuildKeys::plan`] describes it. An index has rows for all media, and their identities beside it.
 pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut pipeline = context.pipeline.clone();
     for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
@@ -174,7 +181,7 @@ pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     Digest::of_fields([settings.as_bytes(), PLAN_VERSION.to_string().as_bytes(), &inputs.0])
 }
 
-/// The part of a key that is not about settings, as [`Index::inputs`] describes it.
+/// The part of a key that is not about settings, as [`BuildKeys::inputs`] describes it.
 pub(crate) fn inputs_digest(
     context: &Context,
     cache: &IndexCache<'_>,
@@ -219,8 +226,8 @@ impl DecidedPlan<'_> {
             samples.ordered.iter().map(|drawn| pack_sample(&candidates.row(drawn.position()))).collect();
         Ok(Plan {
             version: PLAN_VERSION,
-            key: index.key,
-            inputs: Some(index.inputs),
+            key: index.keys.plan,
+            inputs: Some(index.keys.inputs),
             pipeline: pipeline.file.clone(),
             portable: pipeline.portable.clone(),
             variables: pipeline.variables.clone(),
@@ -258,11 +265,12 @@ impl DecidedPlan<'_> {
         let mut writer = RecordWriter::create_for_work(&records_path(directory))?;
         let mut media_writer = SampleMediaWriter::create_for_work(&sample_media_path(directory))?;
         let mut measured = (0..self.candidates.num_rows()).map(|row| self.candidates.decided(row));
+        let mut reject_id = self.candidates.reject_ids();
         for file in self.candidates.files() {
             let (path, source) = (&file.file.path, file.file.source);
             let mut media = MediaOfEntries::open(path)?;
             for (number, entry) in (0..).zip(read_entries(path, source)?) {
-                let record = planned_record(entry?, source, &mut measured);
+                let record = planned_record(entry?, source, &mut measured, &mut reject_id);
                 let too_many = || PlanError::damaged(path, "it has more records than when it was read before");
                 let record = record.ok_or_else(too_many)?;
                 writer.write(&record)?;
@@ -324,6 +332,7 @@ fn planned_record(
     entry: IndexEntry,
     source: SourceIndex,
     measured: &mut impl Iterator<Item = (IndexRow, Decision)>,
+    reject_id: &mut impl FnMut(RecordId) -> RecordId,
 ) -> Option<PlannedRecord> {
     let IndexEntry { id, subset, upstream_id, origin, outcome } = entry;
     Some(match outcome {
@@ -342,7 +351,7 @@ fn planned_record(
             }
         }
         Err(rejection) => PlannedRecord {
-            id,
+            id: reject_id(id),
             source,
             subset,
             upstream_id,

@@ -48,6 +48,11 @@ impl SourceReader {
         self.source.read_at(origin)
     }
 
+    /// The id that upstream gave to a record; empty if it gave none.
+    pub fn upstream_id(&self, raw: &Raw) -> String {
+        self.source.parse(raw).map_or_else(|rejected| rejected.upstream_id, |record| record.upstream_id)
+    }
+
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }

@@ -83,6 +83,11 @@ class Ledger(unittest.TestCase):
         with self.assertRaises(KeyError):
             self.ledger["nobody"]
 
+    def test_an_id_of_several_records_is_an_error(self):
+        self.ledger.find = lambda id: [self.ledger[0], self.ledger[1]]
+        with self.assertRaisesRegex(manyframe.DatasetError, "names several records"):
+            self.ledger["twice"]
+
     def test_tables_have_the_same_rows(self):
         dataset = manyframe.Dataset(LOCATION)
         self.assertEqual(dataset.to_arrow().column("id").to_pylist(), [row["id"] for row in self.ledger])

@@ -38,7 +38,7 @@ mod syntax;
 mod unread;
 mod value;
 
-pub use containers::{is_dataset_or_work, walk_samples};
+pub use containers::{expect_records, is_dataset_or_work, walk_samples};
 pub use error::SourceError;
 pub use fields::kind_of_path;
 pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};

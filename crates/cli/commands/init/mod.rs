@@ -39,6 +39,9 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
     if let Some(tokenizer) = arguments.tokenizer.as_ref().filter(|tokenizer| !tokenizer.exists()) {
         return Err(UsageError(format!("there is no tokenizer at {}", tokenizer.display())).into());
     }
+    if let Some(absent) = arguments.paths.iter().find(|path| path.symlink_metadata().is_err()) {
+        return Err(UsageError(format!("there is nothing at {}", absent.display())).into());
+    }
     let paths = arguments.paths.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let mut found = survey(&paths).with_context(|| format!("cannot look at {}", shown_paths(&arguments.paths)))?;
     let name = dataset_name(&paths);

@@ -34,6 +34,8 @@ pub(crate) struct Candidates {
     subsets: Vec<u32>,
     /// For each record seen that is no row, the number of rows before it.
     rows_before_rejects: Vec<u32>,
+    /// Records seen that are no rows and have the content of another one: their number among these, ascending, and their id.
+    renamed_rejects: Vec<(u32, RecordId)>,
     decisions: PackedDecisions,
     files: Vec<FileRows>,
     /// What was seen of each source, and what happened to its records.
@@ -71,19 +73,20 @@ impl Candidates {
             reductions: Vec::new(),
             subsets: Vec::new(),
             rows_before_rejects: Vec::new(),
+            renamed_rejects: Vec::new(),
             decisions: PackedDecisions::default(),
             files: Vec::new(),
             budgets: context.sources.iter().map(budget).collect(),
         };
         let is_by_subset = |open: &OpenSource| open.table.stratify == Some(StratifyBy::Subset);
         let subsets = context.sources.iter().any(is_by_subset).then(FxHashMap::default);
-        let mut reading = Reading { candidates, subsets, next_record: RecordIndex(0) };
+        let mut reading = Reading { candidates, subsets, reject_ids: Vec::new(), next_record: RecordIndex(0) };
         reading.candidates.reserve(files)?;
         for file in files {
             reading.add_file(file)?;
         }
-        let mut candidates = reading.candidates;
-        candidates.rows.make_ids_unique();
+        let Reading { mut candidates, reject_ids, .. } = reading;
+        candidates.renamed_rejects = candidates.rows.make_ids_unique(&reject_ids);
         candidates.decisions = PackedDecisions::none(candidates.num_rows());
         Ok(candidates)
     }
@@ -121,6 +124,17 @@ impl Candidates {
     /// The identity of a row.
     pub(crate) fn id(&self, row: usize) -> RecordId {
         self.rows.id(row)
+    }
+
+    /// The ids of records seen that are no rows, in order; each is asked for with the id of its content.
+    pub(crate) fn reject_ids(&self) -> impl FnMut(RecordId) -> RecordId {
+        let mut renamed = self.renamed_rejects.iter().peekable();
+        let mut number = 0;
+        move |id| {
+            let found = renamed.next_if(|(renamed, _)| *renamed == number);
+            number += 1;
+            found.map_or(id, |(_, id)| *id)
+        }
     }
 
     /// Where the record of a row was read.
@@ -217,6 +231,8 @@ struct Reading {
     candidates: Candidates,
     /// The number of each subset, if somebody asks for it.
     subsets: Option<FxHashMap<String, u32>>,
+    /// Of records seen that are no rows, in order.
+    reject_ids: Vec<RecordId>,
     next_record: RecordIndex,
 }
 
@@ -256,6 +272,7 @@ impl Reading {
             Err(rejection) => {
                 count_rejected(budget, rejection.code);
                 self.candidates.rows_before_rejects.push(row_number);
+                self.reject_ids.push(entry.id);
             }
         }
     }

@@ -117,9 +117,15 @@ impl PackedRows {
         self.measures.push(measures);
     }
 
-    /// As [`manyframe_samplers::make_ids_unique`].
-    pub(crate) fn make_ids_unique(&mut self) {
+    /// As [`manyframe_samplers::make_ids_unique`], of the rows and of rejects after them. Returns the rejects that get another id,
+    /// by their position, with this id.
+    pub(crate) fn make_ids_unique(&mut self, rejects: &[RecordId]) -> Vec<(u32, RecordId)> {
+        let num_rows = self.ids.len();
+        self.ids.reserve_exact(rejects.len());
+        self.ids.extend_from_slice(rejects);
         make_ids_unique(&mut self.ids);
+        let unique = self.ids.split_off(num_rows);
+        (0..).zip(unique).zip(rejects).filter(|((_, id), before)| id != *before).map(|(renamed, _)| renamed).collect()
     }
 }
 
@@ -174,8 +180,10 @@ mod tests {
             packed.push(row);
         }
         assert_eq!((0..rows.len()).map(|at| packed.row(at)).collect::<Vec<_>>(), rows);
-        packed.make_ids_unique();
+        let other = RecordId([7; 16]);
+        let renamed = packed.make_ids_unique(&[other, rows[4].id, other]);
         assert_eq!(packed.row(4), IndexRow { id: rows[4].id.occurrence(4), ..rows[4] });
+        assert_eq!(renamed, [(1, rows[4].id.occurrence(6)), (2, other.occurrence(1))]);
         assert_eq!(packed.id(5), packed.row(5).id);
     }
 

@@ -64,6 +64,8 @@ impl<'a> IndexCache<'a> {
         for table in open.table.options.side_tables() {
             contents.push_str(&self.digests.of(Path::new(table))?);
         }
+        // It decides which records are in the index, and changes none.
+        contents.push_str(&open.table.options.condition);
         let settings = self.context.source_settings_digest(&open.table);
         let fields = [split_text.as_bytes(), contents.as_bytes(), &settings.0, ROWS_VERSION.as_bytes()];
         let digest = Digest::of_fields(fields).to_string();

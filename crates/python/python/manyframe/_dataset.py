@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _native
+from ._native import DatasetError
 from ._process import OfProcess, environment
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Ledger(Sequence[dict[str, Any]]):
     """What happened to every record that was seen: delivered where, rejected why, duplicate of what, or not drawn.
 
     A row is a dictionary; ``schemas/ledger.schema.json`` describes it. ``ledger[7]`` is a row by its number, ``ledger["1"]``
-    by the id of its record, which may be one that was rejected.
+    by the id of its record, which may be one that was rejected; ``find`` returns the rows of an id that several records have.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -130,6 +131,11 @@ class Ledger(Sequence[dict[str, Any]]):
             rows = self.find(key)
             if not rows:
                 raise KeyError(key)
+            # Repetitions of a record have the fate of its first sample.
+            rows = [row for row in rows if not row.get("repetition")] or rows[:1]
+            if len(rows) > 1:
+                ids = ", ".join(row["id"] for row in rows[:3])
+                raise DatasetError(f"{key!r} names several records: {ids} …; find() returns them")
             return rows[0]
         number = _index(key, len(self))
         return json.loads(self._get().ledger_rows(number, number + 1)[0])

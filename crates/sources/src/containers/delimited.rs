@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::fields::kind_of_path;
 use crate::json::{
     ByteWindow, LocatedRecord, MAX_HEAD_BYTES, NextRecord, NotRecords, ReadError, byte_order_mark_length, incomplete,
-    is_overlong, overlong,
+    is_overlong, overlong, unwritten,
 };
 use crate::raw::RawBody;
 
@@ -33,18 +33,18 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Whether a file that is no JSON may be one: by its name, and because it is text.
+    /// Whether a file that is no JSON may be one: by its name, and because its first line is text.
     pub(crate) fn may_be_in(path: &Path, head: &[u8]) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let name = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-        let is_text = !head.trim_ascii().is_empty() && !head.contains(&0) && !head.starts_with(b"<");
+        let first = first_line(head);
+        let is_text = !first.is_empty() && !first.contains(&0) && !first.starts_with(b"<");
         is_text && [".csv", ".tsv"].iter().any(|ending| name.ends_with(ending))
     }
 
     /// The columns that the first line of a file names.
     pub(crate) fn read(reader: impl Read, head: &[u8]) -> Result<Self, ReadError> {
-        let first = head.split_at(byte_order_mark_length(head)).1.trim_ascii_start();
-        let first = first.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let first = first_line(head);
         let count = |delimiter: &u8| memchr::memchr_iter(*delimiter, first).count();
         let delimiter = DELIMITERS.into_iter().rev().max_by_key(count).unwrap_or(b',');
         let mut scanner = Scanner::new(reader, delimiter);
@@ -71,6 +71,9 @@ impl Columns {
                 "the file ends inside of a quoted field; this record and any after it are missing",
                 line,
             );
+        }
+        if let Some(hole) = unwritten(line) {
+            return hole;
         }
         if has_stray_quote(line, self.delimiter) {
             let found = "something follows the closing quote of a field; a quote inside of one is written twice";
@@ -106,6 +109,12 @@ impl Columns {
         text.push('}');
         Ok(text)
     }
+}
+
+/// The first line that is not empty.
+fn first_line(head: &[u8]) -> &[u8] {
+    let text = head.split_at(byte_order_mark_length(head)).1.trim_ascii_start();
+    text.split(|&byte| byte == b'\n').next().unwrap_or_default()
 }
 
 fn no_names(found: &str) -> NotRecords {

@@ -31,6 +31,7 @@ use manyframe_columnar::RowReader;
 use manyframe_core::Position;
 use manyframe_media::is_tar;
 
+use crate::error::SourceError;
 use crate::json::{self, LocatedRecord, NotRecords, ReadError};
 use crate::raw::RawBody;
 
@@ -80,6 +81,20 @@ pub(crate) fn open_container(
         return Ok(Box::new(Archive::open(content.file().clone())?));
     }
     Ok(Box::new(TextFile::open(content, list)?))
+}
+
+/// Makes sure that a file is one that records can be read from, as far as its start and its names of columns say. It does not list
+/// the members of a tar, and a file that may not be read costs its records only.
+///
+/// # Errors
+/// [`SourceError::NotRecords`] if it holds no records, and others if it cannot be read.
+pub fn expect_records(access: &FileAccess, path: &Path, list: Option<&str>) -> Result<(), SourceError> {
+    let is_archive = || access.open(path).is_ok_and(|file| is_tar(&file).is_ok_and(|is_tar| is_tar));
+    let opened = match list {
+        None if path.is_dir() || is_archive() => Ok(()),
+        list => open_container(access, path, list).map(drop),
+    };
+    opened.map_err(|error| SourceError::of(path, error))
 }
 
 /// A file that may not be read: an unknown number of records is missing.

@@ -4,6 +4,7 @@ use std::io;
 
 use manyframe_columnar::ColumnarError;
 use manyframe_core::{Position, RejectCode, Rejection};
+use memchr::memmem;
 
 use crate::json::grammar::{Grammar, ScanStep};
 use crate::json::sniff::NotRecords;
@@ -15,6 +16,9 @@ pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// How many bytes of a damaged record are kept, to show them.
 pub const MAX_HEAD_BYTES: usize = 256;
+
+/// So many zeros in a row are no text that was damaged.
+const LEAST_HOLE_BYTES: usize = 16;
 
 /// A record and its position in the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,16 +60,27 @@ impl From<NotRecords> for ReadError {
 
 /// A record whose end was found.
 pub(crate) fn whole(bytes: &[u8]) -> RawBody {
-    if is_overlong(bytes.len()) { overlong(bytes) } else { RawBody::Json(bytes.to_vec()) }
+    match unwritten(bytes) {
+        Some(hole) => hole,
+        None if is_overlong(bytes.len()) => overlong(bytes),
+        None => RawBody::Json(bytes.to_vec()),
+    }
+}
+
+/// What is missing where a file has only zeros: room was made for it that was never written to, as by a download that ended early.
+pub(crate) fn unwritten(bytes: &[u8]) -> Option<RawBody> {
+    let first = memchr::memchr(0, bytes)?;
+    let is_hole = memmem::find(bytes.split_at(first).1, &[0; LEAST_HOLE_BYTES]).is_some();
+    is_hole.then(|| incomplete("the file has zeros in place of text; this record and others are missing", bytes))
 }
 
 /// The bytes before the end of the file: a record if it ends, else one that was cut off.
 pub(crate) fn last(bytes: &[u8]) -> RawBody {
     match Grammar::new().advance(bytes) {
-        ScanStep::Unfinished => {
+        ScanStep::Unfinished if unwritten(bytes).is_none() => {
             incomplete("the file ends inside of a record; this one and any after it are missing", bytes)
         }
-        ScanStep::Complete(_) | ScanStep::Broken => whole(bytes),
+        ScanStep::Unfinished | ScanStep::Complete(_) | ScanStep::Broken => whole(bytes),
     }
 }
 
@@ -76,7 +91,8 @@ pub(crate) fn unclosed() -> RawBody {
 
 /// A record that is too large to read; `head` is its first bytes.
 pub(crate) fn overlong(head: &[u8]) -> RawBody {
-    broken(RejectCode::MalformedRecord, &format!("the record has more than {MAX_RECORD_BYTES} bytes"), head)
+    let detail = || format!("the record has more than {MAX_RECORD_BYTES} bytes");
+    unwritten(head).unwrap_or_else(|| broken(RejectCode::MalformedRecord, &detail(), head))
 }
 
 /// A file that cannot be opened: all of its records.

@@ -1,9 +1,12 @@
 //! Files: formats recognised by content, damage, point reads, and what is refused.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use manyframe_core::{Origin, Position};
-use manyframe_sources::{AnnotationFile, RawBody, SourceError, SourceKind, SourceOptions, SourceSpec, open};
+use manyframe_core::{Origin, Position, RejectCode};
+use manyframe_sources::{
+    AnnotationFile, Raw, RawBody, SourceError, SourceKind, SourceOptions, SourceSpec, Split, open,
+};
 
 use crate::support::{arc, file_of, parse_all, read_all, shown, source_of};
 
@@ -53,6 +56,115 @@ fn a_cut_file_keeps_its_whole_records() {
     {
         assert_eq!(shown_file(cut), [r#"U "a" A "b""#, "incomplete_file"], "{cut}");
     }
+}
+
+#[test]
+fn zeros_that_nobody_wrote_over_are_the_end_of_an_incomplete_file() {
+    let zeros = "\0".repeat(5000);
+    let record = "{\"data\": [\"a\", \"b\"]}\n";
+    assert_eq!(shown_file(&format!("{record}{zeros}")), [r#"U "a" A "b""#, "incomplete_file"]);
+    assert_eq!(shown_file(&format!("{record}{zeros} \"b\"]}}\n{record}")).len(), 3, "a hole, and what follows it");
+    assert_eq!(shown_file(&format!("{record}{{\"data\": [\"a{zeros}"))[1], "incomplete_file");
+    assert_eq!(shown_file(&format!("{record}{}", "\0".repeat(17 << 20)))[1], "incomplete_file");
+    assert_eq!(shown_file(&format!("{record}{{\"data\": [\"a\0\", \"b\"]}}\n"))[1], "malformed_record", "a stray zero");
+}
+
+#[test]
+fn a_compressed_file_that_is_cut_is_incomplete_once() {
+    let records: Vec<String> = (0..500_u32)
+        .map(|number| format!(r#"{{"id": {number}, "data": ["a", "{}"]}}"#, number.wrapping_mul(2_654_435_761)))
+        .collect();
+    for text in [
+        records.join("\n") + "\n",
+        format!("[{}]", records.join(",\n")),
+        format!("{{\"rows\": [{}]}}", records.join(", ")),
+    ] {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
+        for num_lost in [3, 300, 301, 302, 303, 304] {
+            let (kept, _) = packed.split_at(packed.len() - num_lost);
+            let file = file_of(kept);
+            let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
+            let (last, whole) = parsed.split_last().unwrap();
+            assert!(whole.len() > 300 && whole.iter().all(Result::is_ok), "{num_lost}");
+            let rejected = last.as_ref().unwrap_err();
+            assert_eq!(
+                (rejected.rejection.code, rejected.origin.position),
+                (RejectCode::IncompleteFile, Position::File)
+            );
+        }
+    }
+}
+
+/// A member of a tar: its header, and its content up to the end of a block.
+fn tar_member(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut member = vec![0; 512 + content.len().next_multiple_of(512)];
+    let size = format!("{:011o}", content.len());
+    for (at, field) in
+        [(0, name.as_bytes()), (124, size.as_bytes()), (148, b"        "), (156, b"0"), (257, b"ustar\x0000")]
+    {
+        member[at..at + field.len()].copy_from_slice(field);
+    }
+    let checksum: u32 = member[..512].iter().copied().map(u32::from).sum();
+    member[148..155].copy_from_slice(format!("{checksum:06o}\0").as_bytes());
+    member[512..512 + content.len()].copy_from_slice(content);
+    member
+}
+
+#[test]
+fn a_tar_that_is_cut_is_incomplete_once() {
+    let members: Vec<u8> = (0..3).flat_map(|number| tar_member(&format!("{number}.txt"), &[b'a'; 2000])).collect();
+    // Within the last sample, and behind it, where the blocks of zeros are missing.
+    for (num_bytes, num_whole) in [(6000, 2), (7680, 3)] {
+        let file = file_of(members.split_at(num_bytes).0);
+        let raws = read_all(source_of(SourceKind::Auto, SourceOptions::default(), file.path(), "").as_ref());
+        let is_whole = |raw: &&Raw| matches!(raw.body, RawBody::Sample { .. });
+        assert_eq!((raws.iter().filter(is_whole).count(), raws.len()), (num_whole, num_whole + 1), "{num_bytes}");
+    }
+}
+
+#[test]
+fn a_part_of_a_directory_has_its_rows_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        for (ending, content) in [("jpg", ""), ("txt", "A cat.")] {
+            std::fs::write(folder.path().join(format!("{number}.{ending}")), content).unwrap();
+        }
+    }
+    let source = source_of(SourceKind::Auto, SourceOptions::default(), folder.path(), "");
+    let [whole] = source.splits().unwrap().try_into().unwrap();
+    for (rows, ids) in [(0..1, &["0"][..]), (1..3, &["1", "2"]), (2..2, &[]), (0..3, &["0", "1", "2"])] {
+        let split = Split { rows: Some(rows.clone()), ..whole.clone() };
+        let found: Vec<String> =
+            source.read(&split).unwrap().map(|raw| source.parse(&raw.unwrap()).unwrap().upstream_id).collect();
+        assert_eq!(found, ids, "{rows:?}");
+    }
+}
+
+#[test]
+fn an_image_with_two_texts_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("8.jpg", ""),
+        ("8.txt", "both"),
+        ("8.json", r#"{"caption": "other"}"#),
+        ("9.jpg", ""),
+        ("9.caption", "one"),
+        ("9.json", r#"{"caption": "other"}"#),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let parsed = parse_all(source_of(SourceKind::Auto, SourceOptions::default(), folder.path(), "").as_ref());
+    for (one, expected) in parsed
+        .iter()
+        .zip(["\"caption\" is read, and \"txt\" beside it would be lost", "two files of the sample have \"caption\""])
+    {
+        let rejected = &one.as_ref().unwrap_err().rejection;
+        assert_eq!(rejected.code, RejectCode::UnexpectedSchema);
+        assert!(rejected.detail.starts_with(expected), "{rejected}");
+    }
+    assert_eq!(parsed.len(), 2);
 }
 
 /// What an annotation file gives, or why it is refused.
