@@ -200,7 +200,8 @@ fn texts_beside_images() {
     write(&data, "sub/2.caption", "A cat.");
     write(&data, "sub/3.json", json!({"question": "What?", "answer": "A boat."}).to_string());
     write(&data, "README.txt", "About these photos.");
-    let (_, built) = assert_built(home.path(), &[(&["A beach."], 1), (&["A cat."], 1), (&["What?", "A boat."], 1)]);
+    let (said, built) = assert_built(home.path(), &[(&["A beach."], 1), (&["A cat."], 1), (&["What?", "A boat."], 1)]);
+    assert!(said.contains("3 of 3 sampled records read") && said.contains("3 of 3 media found"), "{said}");
     assert_eq!(built.row("sub/2").upstream_id, "sub/2");
 
     write(&data, "sub/4.txt", "Nothing.");

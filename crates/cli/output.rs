@@ -10,15 +10,24 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Global, LogFormat};
 
-/// The text without what would make a terminal do something else than show it: names and texts of records are foreign.
+/// The text without what would make a terminal do something else than show it: names and texts of records are foreign. Line feeds and
+/// tabs stay.
 fn harmless(text: &str) -> Cow<'_, str> {
-    let is_harmful = |character: char| match character {
-        '\n' | '\t' => false,
-        // Marks that reorder what is shown.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        _ => character.is_control(),
-    };
-    if !text.contains(is_harmful) {
+    escaped(text, |character| !matches!(character, '\n' | '\t') && is_obeyed(character))
+}
+
+/// As [`harmless`], of a text that is a part of a line: line feeds and tabs are escaped, too.
+pub(crate) fn in_one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_obeyed)
+}
+
+/// Whether it is something that a terminal does, or a mark that reorders what it shows.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn escaped(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_harmful) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
@@ -163,6 +172,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {
         assert_eq!(harmless("größer\n\t⟦x⟧"), "größer\n\t⟦x⟧");
+        assert_eq!(in_one_line("a\n\t\u{1b}[31mb"), "a\\n\\t\\u{1b}[31mb");
         assert_eq!(harmless("a\u{1b}]0;b\u{7}\rc\u{9b}2J\u{202e}"), "a\\u{1b}]0;b\\u{7}\\rc\\u{9b}2J\\u{202e}");
     }
 }

@@ -36,8 +36,9 @@ impl Table {
         self
     }
 
+    /// Adds a row. Control characters in it are shown as escapes: each row is one line.
     pub(crate) fn push(&mut self, row: Vec<String>) {
-        let mut cells = row.into_iter();
+        let mut cells = row.into_iter().map(|cell| output::in_one_line(&cell).into_owned());
         for column in &mut self.columns {
             column.cells.push(cells.next().unwrap_or_default());
         }
@@ -213,6 +214,17 @@ mod tests {
             table().render_in(Some(18)),
             "source  why\na       x\nlonger  yy becaus…\n(--wide shows n,\nwhole cells)\n"
         );
+    }
+
+    #[test]
+    fn a_row_is_one_line_that_is_cut_whatever_is_in_its_cells() {
+        let mut table = Table::new(&["upstream id"]);
+        table.push(vec!["tab\tnew\nline\u{1b}[31m".into()]);
+        table.push(vec!["x".repeat(5000)]);
+        let text = table.render_in(Some(80));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["upstream id", r"tab\tnew\nline\u{1b}[31m"]);
+        assert_eq!(lines[2..], [&*("x".repeat(79) + "…"), "(--wide shows whole cells)"]);
     }
 
     #[test]

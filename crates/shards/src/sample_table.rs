@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use manyframe_columnar::{List, columns_of, schema_of_row, table};
+use manyframe_columnar::{Column, List, columns_of, schema_of_row, table};
 use manyframe_core::{
     ClipFrames, Message, Role, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, VisualKind,
 };
@@ -285,10 +285,14 @@ pub(crate) fn grids(sample: &Sample, medium: Medium) -> Option<Vec<i32>> {
     (!grids.is_empty()).then_some(grids)
 }
 
-/// The JSON Schema of a row of a Parquet shard.
+/// The JSON Schema of a row of a Parquet shard: all columns that there are, of which those are required that every shard has.
 pub fn sample_row_schema() -> serde_json::Value {
-    let columns = columns_of::<WholeSampleTable>();
-    schema_of_row("SampleRow", "A row of a Parquet shard: a sample.", &columns)
+    let of_row = |columns: &[Column]| schema_of_row("SampleRow", "A row of a Parquet shard: a sample.", columns);
+    let (mut schema, least) = (of_row(&columns_of::<WholeSampleTable>()), of_row(&columns_of::<SampleTable>()));
+    if let (Some(required), Some(least)) = (schema.get_mut("required"), least.get("required")) {
+        *required = least.clone();
+    }
+    schema
 }
 
 #[cfg(test)]
@@ -304,6 +308,19 @@ mod tests {
         for name in ["id", "source", "subset", "layout", "prompt", "label_spans", "num_tokens"] {
             let of_row = &row["properties"][name]["description"];
             assert!(of_row.is_string() && *of_row == json.as_value()["properties"][name]["description"], "{name}");
+        }
+    }
+
+    #[test]
+    fn columns_that_only_some_shards_have_are_not_required() {
+        let schema = sample_row_schema();
+        let required: Vec<&str> = schema["required"].as_array().unwrap().iter().filter_map(|it| it.as_str()).collect();
+        for (columns, is_required) in
+            [(&[IMAGES, "metadata"][..], true), (&EXPANDED_COLUMNS[..], false), (&[VIDEOS][..], false)]
+        {
+            for name in columns {
+                assert!(schema["properties"][name].is_object() && required.contains(name) == is_required, "{name}");
+            }
         }
     }
 }

@@ -21,11 +21,12 @@ use crate::fields::{medium, read_clip, read_location};
 use crate::reject::{names_of, quoted, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
-const LISTS: &[&str] = &["conversations", "conversation", "messages", "data"];
-const QUESTIONS: &[&str] = &["query", "instruction", "prompt", "question"];
-const ANSWERS: &[&str] = &["response", "output", "completion", "answer"];
-const ROLES: &[&str] = &["from", "role"];
-const CONTENTS: &[&str] = &["value", "content", "text"];
+/// Fields with a list of turns, in order of preference; the others likewise.
+pub(crate) const LISTS: &[&str] = &["conversations", "conversation", "messages", "data"];
+pub(crate) const QUESTIONS: &[&str] = &["query", "instruction", "prompt", "question"];
+pub(crate) const ANSWERS: &[&str] = &["response", "output", "completion", "answer"];
+pub(crate) const ROLES: &[&str] = &["from", "role"];
+pub(crate) const CONTENTS: &[&str] = &["value", "content", "text"];
 
 /// Whether a record has any of the known shapes.
 pub(crate) fn has_conversation(row: &Object<'_>) -> bool {

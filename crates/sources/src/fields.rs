@@ -12,6 +12,13 @@ use crate::raw::Member;
 use crate::reject::{unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
+/// The fields with images under the names that people give them, in order of preference; the others likewise.
+pub(crate) const IMAGES: &[&str] =
+    &["image", "images", "image_path", "image_paths", "image_file", "img", "img_path", "jpg", "jpeg", "png", "webp"];
+pub(crate) const VIDEOS: &[&str] = &["video", "videos", "video_path", "video_paths", "video_file", "mp4"];
+/// Fields that name a medium of either kind.
+pub(crate) const FILES: &[&str] = &["file_name", "filename", "file", "path"];
+
 /// The file of a record that holds its media, too: a table, or an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Embedded<'a> {

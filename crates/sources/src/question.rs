@@ -4,6 +4,9 @@ use manyframe_core::Digest;
 
 use crate::reader::RecordContext;
 
+/// The fields with a caption, in order of preference.
+pub(crate) const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
+
 /// One of the questions of the options, chosen by the identity of the record: the same in every run and every subset. `default`
 /// if there are none.
 pub(crate) fn question_of(path: &str, default: &str, context: &RecordContext<'_>) -> String {

@@ -265,7 +265,12 @@ impl AnnotatedFile {
 
     fn records(&self, rows: Option<Range<u64>>) -> Result<LocatedRecords, SourceError> {
         let records = match rows {
-            Some(rows) if self.annotation.path.is_dir() => self.opened()?.records_at(Position::Row(rows.start)),
+            Some(rows) if self.annotation.path.is_dir() => {
+                let records = self.opened()?.records_at(Position::Row(rows.start));
+                records.map(|records| -> LocatedRecords {
+                    Box::new(records.take(rows.end.saturating_sub(rows.start) as usize))
+                })
+            }
             rows => self.open()?.records(rows),
         };
         records.map_err(|error| self.error(error))

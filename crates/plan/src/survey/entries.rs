@@ -211,8 +211,9 @@ impl Listing {
     /// The files with texts that have the name of an image or video.
     fn samples(&self) -> HashSet<&str> {
         let stem = |name: &'_ str| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
-        let ending = |name: &str| name.rsplit_once('.').map(|(_, ending)| ending.to_owned());
-        let is_text = |name: &&String| ending(name).is_some_and(|it| ["txt", "caption", "json"].contains(&it.as_str()));
+        let ending = |name: &str| name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        let texts = ["txt", "text", "caption", "json"];
+        let is_text = |name: &&String| ending(name).is_some_and(|it| texts.contains(&it.as_str()));
         if !self.files.iter().any(|name| is_text(&name)) {
             return HashSet::new();
         }

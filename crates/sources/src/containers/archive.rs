@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use manyframe_base::InputFile;
-use manyframe_core::{MediaKind, Position, RejectCode, Rejection};
+use manyframe_core::{MediaKind, Position, Rejection};
 use manyframe_media::{TarListing, TarMember, list_tar, natural_order};
 
 use super::container::{Container, LocatedRecords};
@@ -102,14 +102,20 @@ impl Container for Archive {
 }
 
 impl Samples {
-    /// A sample; after the last one, what is wrong with the archive.
+    fn members_of(&self, index: usize) -> Option<&[TarMember]> {
+        self.members.get(self.ranges.get(index)?.clone())
+    }
+
+    /// A sample; after the last one, what is wrong with the archive, unless that one says it.
     fn located(&self, index: usize) -> io::Result<Option<LocatedRecord>> {
-        let Some(members) = self.ranges.get(index).and_then(|range| self.members.get(range.clone())) else {
-            let damage = self.damage.filter(|_| index == self.ranges.len());
+        let Some(members) = self.members_of(index) else {
+            let last = index.checked_sub(1).and_then(|last| self.members_of(last)).unwrap_or_default();
+            let is_said = end_of(last) > self.file.num_bytes();
+            let damage = self.damage.filter(|_| index == self.ranges.len() && !is_said);
             return Ok(damage.map(|damage| LocatedRecord { position: Position::File, body: damaged(damage) }));
         };
         let offset = members.first().map_or(0, |member| member.offset);
-        let end = members.iter().map(|member| member.offset.saturating_add(member.num_bytes)).max().unwrap_or(offset);
+        let end = end_of(members);
         let position = Position::Bytes { offset, num_bytes: end.saturating_sub(offset), line: index as u64 + 1 };
         if end > self.file.num_bytes() {
             let head = Sample::head_of(key_of(members));
@@ -121,13 +127,10 @@ impl Samples {
 
     fn body(&self, files: &[TarMember]) -> io::Result<RawBody> {
         let key = key_of(files);
-        let malformed = |detail: String| RawBody::Broken {
-            rejection: Rejection::new(RejectCode::MalformedRecord, detail),
-            head: Sample::head_of(key),
-        };
+        let broken = |rejection: Rejection| RawBody::Broken { rejection, head: Sample::head_of(key) };
         let mut sample = match Sample::new(key) {
             Ok(sample) => sample,
-            Err(detail) => return Ok(malformed(detail)),
+            Err(rejection) => return Ok(broken(rejection)),
         };
         let (mut images, mut videos) = (Vec::new(), Vec::new());
         for file in files {
@@ -145,12 +148,12 @@ impl Samples {
             }
             let mut content = vec![0; file.num_bytes as usize];
             self.file.bytes().read_exact_at(&mut content, file.offset)?;
-            if let Err(detail) = sample.add_content(part, content) {
-                return Ok(malformed(detail));
+            if let Err(rejection) = sample.add_content(part, content) {
+                return Ok(broken(rejection));
             }
         }
         Ok(match sample.finish() {
-            Err(detail) => malformed(detail),
+            Err(rejection) => broken(rejection),
             Ok((text, names)) => {
                 for files in [&mut images, &mut videos] {
                     files.sort_by(|a, b| natural_order(&a.name, &b.name));
@@ -169,6 +172,11 @@ impl Samples {
             }
         })
     }
+}
+
+/// Where the last of some files ends in the archive.
+fn end_of(files: &[TarMember]) -> u64 {
+    files.iter().map(|file| file.offset.saturating_add(file.num_bytes)).max().unwrap_or(0)
 }
 
 fn damaged(damage: &str) -> RawBody {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Position, RejectCode, Rejection};
+use manyframe_core::{Position, Rejection};
 use walkdir::{DirEntry, WalkDir};
 
 use super::container::{Container, LocatedRecords};
@@ -162,7 +162,7 @@ impl Samples {
     fn read(&self, stem: &str, endings: &[String]) -> io::Result<Result<RawBody, Rejection>> {
         let mut sample = match Sample::new(stem) {
             Ok(sample) => sample,
-            Err(detail) => return Ok(Err(malformed(detail))),
+            Err(rejection) => return Ok(Err(rejection)),
         };
         let media: Vec<&String> = endings.iter().filter(|ending| is_medium(ending)).collect();
         if media.len() != 1 {
@@ -192,16 +192,12 @@ impl Samples {
                 }
                 content => content?,
             };
-            if let Err(detail) = sample.add_content(part, content) {
-                return Ok(Err(malformed(detail)));
+            if let Err(rejection) = sample.add_content(part, content) {
+                return Ok(Err(rejection));
             }
         }
-        Ok(sample.finish().map(|(text, _)| RawBody::Sample { text, members: Vec::new() }).map_err(malformed))
+        Ok(sample.finish().map(|(text, _)| RawBody::Sample { text, members: Vec::new() }))
     }
-}
-
-fn malformed(detail: String) -> Rejection {
-    Rejection::new(RejectCode::MalformedRecord, detail)
 }
 
 fn damaged(damage: &str) -> RawBody {

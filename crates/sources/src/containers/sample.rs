@@ -8,13 +8,16 @@
 //! | `1.jpg`, `1.0.png` …, `1.mp4` … | `image` or `images`, `video` or `videos`, in their order; names that the JSON has for as many are left out |
 //! | `1.wav` … | `audio`, so that the record is rejected |
 //! | others, such as `1.cls` | nothing |
+//!
+//! Two files that have a field, with different values, reject the sample.
 
 use std::collections::BTreeMap;
 
-use manyframe_core::MediaKind;
+use manyframe_core::{MediaKind, RejectCode, Rejection};
 use serde_json::value::RawValue;
 
 use crate::fields::kind_of_path;
+use crate::reject::unexpected_schema;
 
 /// The field with what the files of a sample share of their names.
 const KEY: &str = "__key__";
@@ -37,7 +40,9 @@ impl<'n> SamplePart<'n> {
         match last.to_ascii_lowercase().as_str() {
             "json" if before.is_empty() => Self::Json,
             "txt" if !before.is_empty() => Self::Text(before),
-            "txt" | "text" | "caption" if before.is_empty() => Self::Text(last),
+            "txt" if before.is_empty() => Self::Text("txt"),
+            "text" if before.is_empty() => Self::Text("text"),
+            "caption" if before.is_empty() => Self::Text("caption"),
             "wav" | "mp3" | "flac" | "ogg" | "opus" | "m4a" => Self::Audio,
             last => kind_of_path(&format!("x.{last}")).map_or(Self::Other, Self::Medium),
         }
@@ -54,7 +59,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// A sample of this name.
-    pub(crate) fn new(key: &str) -> Result<Self, String> {
+    pub(crate) fn new(key: &str) -> Result<Self, Rejection> {
         let mut sample = Self::default();
         sample.set(KEY, serde_json::Value::from(key).to_string())?;
         Ok(sample)
@@ -65,21 +70,35 @@ impl Sample {
         serde_json::json!({ KEY: key }).to_string().into_bytes()
     }
 
-    fn set(&mut self, name: &str, json: String) -> Result<(), String> {
-        let value = RawValue::from_string(json).map_err(|error| format!("not valid JSON: {error}"))?;
-        self.fields.insert(name.to_owned(), value);
-        Ok(())
+    fn set(&mut self, name: &str, json: String) -> Result<(), Rejection> {
+        let value = RawValue::from_string(json).map_err(|error| malformed(format!("not valid JSON: {error}")))?;
+        self.add_field(name.to_owned(), value)
+    }
+
+    /// Adds a field, which other files of the sample do not have; or have with this value.
+    fn add_field(&mut self, name: String, value: Box<RawValue>) -> Result<(), Rejection> {
+        let parsed = |value: &RawValue| serde_json::from_str::<serde_json::Value>(value.get()).ok();
+        match self.fields.get(&name) {
+            Some(known) if known.get() != value.get() && parsed(known) != parsed(&value) => {
+                Err(unexpected_schema(format!("two files of the sample have {name:?}, and say different things")))
+            }
+            _ => {
+                self.fields.insert(name, value);
+                Ok(())
+            }
+        }
     }
 
     /// Adds the contents of a file that is text or JSON.
-    pub(crate) fn add_content(&mut self, part: SamplePart<'_>, content: Vec<u8>) -> Result<(), String> {
-        let text = String::from_utf8(content).map_err(|error| format!("a file of it is not valid UTF-8: {error}"))?;
+    pub(crate) fn add_content(&mut self, part: SamplePart<'_>, content: Vec<u8>) -> Result<(), Rejection> {
+        let text = String::from_utf8(content)
+            .map_err(|error| malformed(format!("a file of it is not valid UTF-8: {error}")))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         match part {
             SamplePart::Json => match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text) {
                 Ok(fields) => {
-                    self.fields.extend(fields.into_iter().filter(|(name, _)| name != KEY));
-                    Ok(())
+                    let mut fields = fields.into_iter().filter(|(name, _)| name != KEY);
+                    fields.try_for_each(|(name, value)| self.add_field(name, value))
                 }
                 Err(_) => self.set("json", text.trim().to_owned()),
             },
@@ -98,15 +117,15 @@ impl Sample {
     }
 
     /// The text of the JSON object, and the names of the fields with its images and with its videos.
-    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, [&'static str; 2]), String> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, [&'static str; 2]), Rejection> {
         let (images, videos) = (std::mem::take(&mut self.images), std::mem::take(&mut self.videos));
         let images = self.set_media(["image", "images"], &images)?;
         let videos = self.set_media(["video", "videos"], &videos)?;
-        let text = serde_json::to_vec(&self.fields).map_err(|error| error.to_string())?;
+        let text = serde_json::to_vec(&self.fields).map_err(|error| malformed(error.to_string()))?;
         Ok((text, [images, videos]))
     }
 
-    fn set_media(&mut self, [one, several]: [&'static str; 2], media: &[String]) -> Result<&'static str, String> {
+    fn set_media(&mut self, [one, several]: [&'static str; 2], media: &[String]) -> Result<&'static str, Rejection> {
         if media.is_empty() {
             return Ok(one);
         }
@@ -127,25 +146,51 @@ impl Sample {
     }
 }
 
+fn malformed(detail: String) -> Rejection {
+    Rejection::new(RejectCode::MalformedRecord, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sample(files: &[(&str, &str)]) -> String {
+        try_sample(files).unwrap()
+    }
+
+    fn try_sample(files: &[(&str, &str)]) -> Result<String, Rejection> {
         let mut sample = Sample::new("1").unwrap();
         for (ending, content) in files {
             match SamplePart::of_ending(ending) {
                 SamplePart::Medium(kind) => sample.add_medium(kind, "true".to_owned()),
-                part => sample.add_content(part, content.as_bytes().to_vec()).unwrap(),
+                part => sample.add_content(part, content.as_bytes().to_vec())?,
             }
         }
-        String::from_utf8(sample.finish().unwrap().0).unwrap()
+        Ok(String::from_utf8(sample.finish()?.0).unwrap())
+    }
+
+    #[test]
+    fn two_files_with_a_field_say_the_same_or_are_no_sample() {
+        let json = r#"{"caption":"A b\u00e9ach."}"#;
+        for files in [[("caption", "A béach.\n"), ("json", json)], [("json", json), ("caption", "A béach.")]] {
+            assert_eq!(sample(&files).matches("caption").count(), 1);
+        }
+        for files in [
+            &[("caption", "A cat."), ("json", json)][..],
+            &[("json", json), ("caption", "A cat.")],
+            &[("txt", "a"), ("txt", "b")],
+            &[("0.jpg", ""), ("1.jpg", ""), ("json", r#"{"images":["a.jpg","b.jpg","c.jpg"]}"#)],
+        ] {
+            let rejection = try_sample(files).unwrap_err();
+            assert_eq!(rejection.code, RejectCode::UnexpectedSchema, "{files:?}");
+            assert!(rejection.detail.starts_with("two files of the sample have "), "{}", rejection.detail);
+        }
     }
 
     #[test]
     fn files_become_fields() {
         assert_eq!(
-            sample(&[("jpg", ""), ("txt", "A beach.\n"), ("cls", "3")]),
+            sample(&[("jpg", ""), ("TXT", "A beach.\n"), ("cls", "3")]),
             r#"{"__key__":"1","image":true,"txt":"A beach."}"#
         );
         assert_eq!(

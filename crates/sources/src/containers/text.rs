@@ -1,13 +1,14 @@
 //! Files of text: JSON arrays, JSON lines, objects around an array, CSV and TSV, compressed or not.
 //!
-//! A compressed file that is damaged has the records before the damage, and one more that says so, without a position.
+//! A compressed file that is damaged has the records before the damage, and one more that says so, without a position. What is left of the
+//! record in which the damage is belongs to that one.
 
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use manyframe_base::InputFile;
-use manyframe_core::Position;
+use manyframe_core::{Position, RejectCode};
 
 use super::container::{Container, LocatedRecords};
 use super::content::{Content, Damage};
@@ -146,7 +147,7 @@ impl TextFile {
             _ if is_overlong => json::overlong(&bytes),
             Layout::Delimited(columns) => columns.body_of(&bytes, is_last),
             Layout::Json(_) | Layout::List(_) if is_last => json::last(&bytes),
-            Layout::Json(_) | Layout::List(_) => RawBody::Json(bytes),
+            Layout::Json(_) | Layout::List(_) => json::unwritten(&bytes).unwrap_or(RawBody::Json(bytes)),
         }))
     }
 }
@@ -157,11 +158,22 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// The records that a reader finds, up to its first error, and then what is wrong with the stream.
 fn until_damage(mut next: impl FnMut() -> NextRecord + Send + 'static, damage: Damage) -> LocatedRecords {
     let mut has_ended = false;
+    // What was read to find out whether it is the end.
+    let mut ahead = None;
     Box::new(std::iter::from_fn(move || {
         if has_ended {
             return None;
         }
-        let found = next();
+        let mut found = ahead.take().unwrap_or_else(&mut next);
+        if let Ok(Some(record)) = &found
+            && is_cut(&record.body)
+            && damage.found().is_some()
+        {
+            match next() {
+                Ok(None) => found = Ok(None),
+                after => ahead = Some(after),
+            }
+        }
         has_ended = !matches!(found, Ok(Some(_)));
         match found {
             Ok(None) => {
@@ -171,6 +183,11 @@ fn until_damage(mut next: impl FnMut() -> NextRecord + Send + 'static, damage: D
             found => found.transpose(),
         }
     }))
+}
+
+/// Whether a record says that others are missing, as the last one of a file that is cut off does.
+fn is_cut(body: &RawBody) -> bool {
+    matches!(body, RawBody::Broken { rejection, .. } if rejection.code == RejectCode::IncompleteFile)
 }
 
 fn damaged(damage: &str) -> RawBody {

@@ -14,21 +14,21 @@
 //!   are one or the other by their ending. The option `fields` adds names.
 //! * Without any placeholder, all media come before the first question.
 //! * `start` and `end`, or `start_time` and `end_time`, cut a clip out of its videos, in seconds.
-//! * What would be lost, such as a second field with images, rejects the record (`unread.rs`).
+//! * What would be lost, such as a second field with images or a second conversation, rejects the record (`unread/`).
 //! * `data_source`, or a text `source`, is the subset, unless the file decides it.
 
 use manyframe_core::{MediaKind, MediaLocation, Rejection, Role};
 
 use crate::conversation::{has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
-use crate::fields::{MediaFields, kind_of_path, medium, read_clip, read_location, reject_audio};
+use crate::fields::{FILES, IMAGES, MediaFields, VIDEOS, kind_of_path, medium, read_clip, read_location, reject_audio};
 use crate::interleaved::{document_of, read_document, read_placeholders};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
-use crate::question::question_of;
+use crate::question::{CAPTIONS, question_of};
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
-use crate::unread::reject_lost;
+use crate::unread::{ReadRecord, reject_lost};
 use crate::value::{Object, Value};
 
 pub(crate) const READER: KindReader = KindReader {
@@ -52,13 +52,6 @@ pub(crate) const READER: KindReader = KindReader {
     )
 };
 
-const IMAGES: &[&str] =
-    &["image", "images", "image_path", "image_paths", "image_file", "img", "img_path", "jpg", "jpeg", "png", "webp"];
-const VIDEOS: &[&str] = &["video", "videos", "video_path", "video_paths", "video_file", "mp4"];
-/// Fields that name a medium of either kind.
-const FILES: &[&str] = &["file_name", "filename", "file", "path"];
-const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
-
 /// As the fields say, unless something of the record would be lost.
 fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     if row.get("QA").is_some() {
@@ -71,7 +64,7 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
         Some(document) => document,
         None => draft_of_fields(row, context)?,
     };
-    reject_lost(row, &draft, &[IMAGES, VIDEOS].concat(), context.options)?;
+    reject_lost(&ReadRecord { row, draft: &draft, options: context.options })?;
     Ok(draft)
 }
 

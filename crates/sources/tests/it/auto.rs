@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_core::Clip;
+use manyframe_core::{Clip, RejectCode};
 use manyframe_sources::{SourceKind::Auto, SourceOptions};
 
-use crate::support::{check, check_with, parse};
+use crate::support::{check, check_with, parse, parse_with};
 
 #[test]
 fn conversations_with_media_in_every_usual_field() {
@@ -150,6 +150,180 @@ fn what_would_be_lost_rejects_its_record() {
             (r#"{"image": "a.jpg", "images": "a.jpg", "question": "q", "answer": ["b"]}"#, r#"U [a.jpg] "q" A "b""#),
         ],
     );
+}
+
+/// What rejects a record has all of these in its detail.
+fn assert_rejected(options: &SourceOptions, text: &str, expected: &[&str]) {
+    let rejected = parse_with(Auto, options.clone(), text).expect_err(text).rejection;
+    assert_eq!(rejected.code, RejectCode::UnexpectedSchema, "{text}: {rejected}");
+    assert!(expected.iter().all(|part| rejected.detail.contains(part)), "{text}: {}", rejected.detail);
+}
+
+fn with_field(name: &str, found: &str) -> SourceOptions {
+    SourceOptions { fields: BTreeMap::from([(name.into(), found.into())]), ..SourceOptions::default() }
+}
+
+#[test]
+fn a_second_text_or_conversation_rejects_its_record_unless_fields_decide() {
+    let turns = r#""conversations": [{"from": "human", "value": "<image>\nq"}, {"from": "gpt", "value": "a cat."}]"#;
+    let of_turns = r#"U [a.jpg] "\nq" A "a cat.""#;
+    let of_caption = r#"U [a.jpg] "Describe this image." A"#;
+    for (text, [first, second], read) in [
+        (
+            format!(
+                r#"{{"image": "a.jpg", {turns}, "messages": [{{"role": "user", "content": "x"}}, {{"role": "assistant", "content": "y"}}]}}"#
+            ),
+            ["conversations", "messages"],
+            of_turns.to_owned(),
+        ),
+        (
+            format!(r#"{{"image": "a.jpg", {turns}, "caption": "zzz"}}"#),
+            ["conversations", "caption"],
+            of_turns.to_owned(),
+        ),
+        (
+            format!(r#"{{"image": "a.jpg", {turns}, "texts": [["x", "y"]]}}"#),
+            ["conversations", "texts"],
+            of_turns.to_owned(),
+        ),
+        (
+            format!(r#"{{"image": "a.jpg", {turns}, "question": "x", "answer": "y"}}"#),
+            ["conversations", "question"],
+            of_turns.to_owned(),
+        ),
+        (
+            format!(r#"{{"image": "a.jpg", {turns}, "system": "s", "reasoning": "thought"}}"#),
+            ["conversations", "reasoning"],
+            format!(r#"S "s" {of_turns}"#),
+        ),
+        (
+            r#"{"image": "a.jpg", "caption": "c", "text": "a beach"}"#.to_owned(),
+            ["caption", "text"],
+            format!(r#"{of_caption} "c""#),
+        ),
+        (
+            r#"{"image": "a.jpg", "caption": "c", "description": "a dog"}"#.to_owned(),
+            ["caption", "description"],
+            format!(r#"{of_caption} "c""#),
+        ),
+        (
+            r#"{"image": "a.jpg", "caption": "c", "question": "what?"}"#.to_owned(),
+            ["caption", "question"],
+            format!(r#"{of_caption} "c""#),
+        ),
+        (
+            r#"{"image": "a.jpg", "question": "q", "answer": "a", "caption": "extra"}"#.to_owned(),
+            ["question", "caption"],
+            r#"U [a.jpg] "q" A "a""#.to_owned(),
+        ),
+        (
+            r#"{"instruction": "i", "question": "q", "answer": "a"}"#.to_owned(),
+            ["instruction", "question"],
+            r#"U "i" A "a""#.to_owned(),
+        ),
+        (
+            r#"{"text": "a document", "description": "summary"}"#.to_owned(),
+            ["text", "description"],
+            r#"A "a document""#.to_owned(),
+        ),
+    ] {
+        let cure = format!("fields = {{ {first} = \"{first}\" }}");
+        let default = SourceOptions::default();
+        assert_rejected(&default, &text, &[&format!("{first:?}"), &format!("{second:?}"), &cure]);
+        // What is not read cannot be chosen so.
+        assert_rejected(&with_field("id", "key"), &text, &[&cure]);
+        check_with(Auto, &with_field(first, first), &[(&text, &read)]);
+    }
+    let both = r#"{"image": "a.jpg", "caption": "c", "description": "a dog"}"#;
+    check_with(Auto, &with_field("caption", "description"), &[(both, &format!(r#"{of_caption} "a dog""#))]);
+    let context = r#"{"instruction": "q", "context": "c", "response": "a"}"#;
+    assert_rejected(&SourceOptions::default(), context, &[r#"fields = { input = "context" }"#]);
+    check_with(Auto, &with_field("input", "context"), &[(context, r#"U "q\nc" A "a""#)]);
+}
+
+#[test]
+fn a_text_that_is_there_twice_is_not_lost() {
+    let messages =
+        r#""messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "It is a cat."}]"#;
+    let read = r#"U "hi" A "It is a cat.""#;
+    for others in [
+        // UltraChat, Magpie
+        r#""prompt": "hi", "prompt_id": "x""#,
+        r#""instruction": "hi", "response": "It is a cat.", "conversations": null"#,
+        r#""data": ["hi", "It is a cat. "]"#,
+        r#""caption": "a cat", "text": "", "description": null, "tools": [], "label": 3, "answer": 2"#,
+    ] {
+        check(Auto, &[(&format!("{{{messages}, {others}}}"), read)]);
+    }
+    check(
+        Auto,
+        &[
+            (
+                r#"{"image": "a.jpg", "prompt": [{"type": "image"}, {"type": "text", "text": "hi"}], "completion": "ho", "text": "<image>\nhi"}"#,
+                r#"U [a.jpg] "hi" A "ho""#,
+            ),
+            (r#"{"image": "a.jpg", "caption": "ho", "text": "ho\n"}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
+        ],
+    );
+}
+
+#[test]
+fn what_turns_have_beside_their_texts_rejects_their_record() {
+    let with = |fields: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "q"}}, {{"role": "assistant", "content": "<think>t</think>a", {fields}}}]}}"#
+        )
+    };
+    for (fields, expected) in [
+        (r#""reasoning_content": "thought""#, "\"reasoning_content\" beside \"content\""),
+        (r#""role": "assistant", "reasoning": [{"text": "thought"}]"#, "between <think> and </think>"),
+        (r#""thinking": "thought""#, "between <think> and </think>"),
+        (r#""text": "b""#, "\"content\" and \"text\""),
+        (r#""images": ["a.jpg"]"#, "a turn has \"images\""),
+        (r#""tool_calls": [{"x": 1}]"#, "a turn has \"tool_calls\""),
+    ] {
+        assert_rejected(&SourceOptions::default(), &with(fields), &[expected]);
+        // No field of the record decides what is in its turns.
+        assert_rejected(&with_field("messages", "messages"), &with(fields), &[expected]);
+    }
+    let tools =
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "tools": "[1]"}"#;
+    assert_rejected(&SourceOptions::default(), tools, &["\"tools\""]);
+    let exchange = r#"{"messages": [{"user": "q", "assistant": "a", "thinking": "thought"}]}"#;
+    assert_rejected(&SourceOptions::default(), exchange, &["\"thinking\""]);
+    for fields in [
+        r#""reasoning_content": "t", "thinking": true"#,
+        r#""reasoning_content": null, "tool_calls": [], "images": []"#,
+    ] {
+        check(Auto, &[(&with(fields), r#"U "q" A "<think>t</think>a""#)]);
+    }
+}
+
+#[test]
+fn a_second_field_with_media_rejects_its_record_whatever_it_is_called() {
+    for (fields, other) in [
+        (r#""image": "a.jpg", "depth": "b.jpg""#, "depth"),
+        (r#""image": "rgb/a.jpg", "depth": "depth/a.jpg""#, "depth"),
+        (r#""image": "a.jpg", "masks": ["b.png", "c.png"]"#, "masks"),
+        (r#""image": "a.jpg", "mask": {"bytes": null, "path": "b.png"}"#, "mask"),
+        (r#""image": "a.jpg", "file_name": "b.jpg""#, "file_name"),
+        (r#""frame": "a.jpg", "question": "q", "answer": "a""#, "frame"),
+    ] {
+        let text = format!(r#"{{{fields}, "caption": "c"}}"#).replace(r#""a", "caption": "c""#, r#""a""#);
+        assert_rejected(&SourceOptions::default(), &text, &[&format!("{other:?} names another medium")]);
+        assert_rejected(&with_field("id", "key"), &text, &[other]);
+    }
+    let depth = r#"{"image": "a.jpg", "depth": "b.jpg", "caption": "c"}"#;
+    let read = r#"U [a.jpg] "Describe this image." A "c""#;
+    check_with(Auto, &with_field("image", "image"), &[(depth, read)]);
+    for others in [
+        r#""file_name": "a.jpg", "original": "/data/x/a.jpg", "url": "https://x.org/b.jpg", "id": "7.jpg""#,
+        r#""coco_url": "http://images.cocodataset.org/b.jpg", "image_url": "https://x.org/a.jpg", "title": "My cat.jpg""#,
+        r#""description": "c", "source": "flickr/7.jpg", "depth": null, "mask": {"path": null}, "code": "x.ts""#,
+    ] {
+        check(Auto, &[(&format!(r#"{{"image": "a.jpg", "caption": "c", {others}}}"#), read)]);
+    }
+    check(Auto, &[(r#"{"text": "ho", "from_file": "web/index.png"}"#, r#"A "ho""#)]);
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn a_part_of_a_directory_has_its_rows_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..3 {
         for (ending, content) in [("jpg", ""), ("txt", "A cat.")] {
-            std::fs::write(folder.path().join(format!("{number}.{ending}")), content).unwrap();
+            manyframe_base::write_atomic(&folder.path().join(format!("{number}.{ending}")), content.as_bytes())
+                .unwrap();
         }
     }
     let source = source_of(SourceKind::Auto, SourceOptions::default(), folder.path(), "");
@@ -153,7 +154,7 @@ fn an_image_with_two_texts_is_rejected() {
         ("9.caption", "one"),
         ("9.json", r#"{"caption": "other"}"#),
     ] {
-        std::fs::write(folder.path().join(name), content).unwrap();
+        manyframe_base::write_atomic(&folder.path().join(name), content.as_bytes()).unwrap();
     }
     let parsed = parse_all(source_of(SourceKind::Auto, SourceOptions::default(), folder.path(), "").as_ref());
     for (one, expected) in parsed

@@ -1,0 +1,106 @@
+//! A second field with media, such as `image2`, `depth`, or `images` beside `image`.
+//!
+//! A field that names a medium which is read is none: `file_name` beside `image`.
+
+use std::path::Path;
+
+use manyframe_core::{MediaLocation, Rejection};
+
+use super::read_record::ReadRecord;
+use super::texts::is_text;
+use crate::draft::DraftPart;
+use crate::fields::{FILES, IMAGES, VIDEOS, kind_of_path};
+use crate::reject::unexpected_schema;
+use crate::value::{Object, Value};
+
+/// Fields that may look like the name of a file, and say which record it is, or where it comes from.
+const NAMES: &[&str] =
+    &["__key__", "alt", "alt_text", "data_source", "id", "idx", "key", "source", "title", "url", "uuid"];
+
+pub(super) fn reject_other_media(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> {
+    let row = record.row;
+    if [IMAGES, VIDEOS, FILES].iter().any(|names| record.is_decided(names)) {
+        return Ok(());
+    }
+    let known = || IMAGES.iter().chain(VIDEOS);
+    let filled: Vec<&&str> = known().filter(|name| row.get_filled(&[name]).is_some()).collect();
+    if let [first, second, ..] = filled.as_slice()
+        && row.get(first) != row.get(second)
+    {
+        return Err(unexpected_schema(format!(
+            "{first:?} and {second:?} both name media; expected one of them, or fields = {{ {first} = {first:?} }}"
+        )));
+    }
+    let read = Read::of(record);
+    // A document may say which file it is from.
+    if record.draft.is_document && read.num_media == 0 {
+        return Ok(());
+    }
+    let is_other = |name: &&str| !known().any(|known| known == name) && read.is_another(row, name);
+    match row.names().find(is_other) {
+        Some(name) => Err(unexpected_schema(format!(
+            "{name:?} names another medium; expected a list in one field, or fields = {{ image = … }}, which names the only one"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The media that are read.
+struct Read<'a> {
+    num_media: usize,
+    /// Those that have paths.
+    paths: Vec<&'a str>,
+}
+
+impl<'a> Read<'a> {
+    fn of(record: &ReadRecord<'a, '_>) -> Self {
+        let of_turns = record.draft.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
+            DraftPart::Medium(medium) => Some(medium),
+            DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
+        });
+        let media = &record.draft.media;
+        let locations: Vec<&MediaLocation> =
+            of_turns.chain(&media.images).chain(&media.videos).map(|medium| &medium.location).collect();
+        let path = |location: &&'a MediaLocation| match location {
+            MediaLocation::Path(path) => Some(path.as_str()),
+            _ => None,
+        };
+        Self { num_media: locations.len(), paths: locations.iter().filter_map(path).collect() }
+    }
+
+    /// Whether a field is a medium that is not read.
+    fn is_another(&self, row: &Object<'_>, name: &str) -> bool {
+        let is_like_one = ["image", "img", "video"].iter().any(|start| name.to_ascii_lowercase().starts_with(start));
+        // Bytes in the file of the record may have a name beside them.
+        let is_name_of_bytes = FILES.contains(&name) && self.num_media > self.paths.len();
+        let is_name = NAMES.contains(&name) || name.ends_with("_id") || is_name_of_bytes;
+        let is_looked_at = is_like_one || !(is_name || is_text(name));
+        is_looked_at && row.get(name).is_some_and(|value| self.is_another_medium(value, is_like_one))
+    }
+
+    fn is_another_medium(&self, value: &Value<'_>, is_like_one: bool) -> bool {
+        match value {
+            Value::Text(text) => {
+                let path = text.strip_prefix("file://").unwrap_or(&**text);
+                // A URL says where a medium comes from, and `.ts` may be TypeScript.
+                let is_elsewhere =
+                    path.contains("://") || Path::new(path).extension().is_some_and(|ending| ending == "ts");
+                kind_of_path(path).is_some() && (is_like_one || !is_elsewhere) && !self.has(path)
+            }
+            Value::List(items) => items.iter().any(|item| self.is_another_medium(item, is_like_one)),
+            Value::Object(object) => {
+                object.get("bytes") == Some(&Value::Bool(true))
+                    || object.get("path").is_some_and(|path| self.is_another_medium(path, is_like_one))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a path is that of a medium, or its end, or has it at its end.
+    fn has(&self, path: &str) -> bool {
+        let is_end = |end: &str, path: &str| {
+            path.strip_suffix(end).is_some_and(|start| start.is_empty() || start.ends_with('/'))
+        };
+        self.paths.iter().any(|read| is_end(read, path) || is_end(path, read))
+    }
+}

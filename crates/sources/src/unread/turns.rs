@@ -1,0 +1,77 @@
+//! What turns have beside what they say: thoughts, calls of tools, media, and whether they are to be learned.
+
+use manyframe_core::{Rejection, Role};
+
+use crate::conversation::{ANSWERS, CONTENTS, LISTS, QUESTIONS, ROLES, role_of};
+use crate::reject::unexpected_schema;
+use crate::value::{Object, Value};
+
+/// Fields with what was thought before an answer.
+pub(super) const THOUGHTS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+/// Fields with calls of tools.
+const CALLS: &[&str] = &["tool_calls", "function_call"];
+/// Fields with media, which turns have in their parts.
+const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"];
+
+pub(super) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
+    let is_unwanted = row.get("label") == Some(&Value::Bool(false)) && row.get("completion").is_some();
+    if is_unwanted || turns_of(row).any(is_untrained) {
+        return Err(unexpected_schema(
+            "an answer is marked as one that is not to be learned, which cannot be left out yet",
+        ));
+    }
+    if let Some((name, _)) = row.get_filled(&["tools", "functions"]).filter(|_| turns_of(row).next().is_some()) {
+        return Err(unexpected_schema(format!("the record has {name:?}, which are not read")));
+    }
+    turns_of(row).try_for_each(reject_lost_of_turn)
+}
+
+/// The turns of each list of turns in a record.
+fn turns_of<'r>(row: &'r Object<'_>) -> impl Iterator<Item = &'r Object<'r>> {
+    let names = [LISTS, QUESTIONS, ANSWERS, &["texts"]].into_iter().flatten();
+    let lists = names.filter_map(|name| row.get(name)).filter_map(|value| match value {
+        Value::List(turns) => Some(turns),
+        _ => None,
+    });
+    lists.flatten().filter_map(|turn| match turn {
+        Value::Object(turn) => Some(turn),
+        _ => None,
+    })
+}
+
+fn is_untrained(turn: &Object<'_>) -> bool {
+    let role = turn.get_any(ROLES).and_then(|(_, role)| role.as_text());
+    let is_assistant = role.is_some_and(|role| role_of(role).ok() == Some(Role::Assistant));
+    // As ms-swift, Axolotl and OpenAI say it.
+    let is_off = ["loss", "train"].iter().any(|name| turn.get(name) == Some(&Value::Bool(false)));
+    is_assistant && (is_off || turn.get("weight").and_then(Value::as_f64) == Some(0.0))
+}
+
+fn reject_lost_of_turn(turn: &Object<'_>) -> Result<(), Rejection> {
+    let (read, content) = turn.get_any(CONTENTS).unwrap_or(("content", &Value::Null));
+    let is_lost = |name: &&&str| match (turn.get(name), content) {
+        (Some(Value::Text(other)), Value::Text(content)) => !content.contains(other.trim()),
+        (Some(other @ (Value::Text(_) | Value::List(_) | Value::Object(_))), _) => {
+            !other.is_blank() && other != content
+        }
+        _ => false,
+    };
+    if let Some(thought) = THOUGHTS.iter().find(is_lost) {
+        return Err(unexpected_schema(format!(
+            "a turn has {thought:?} beside {read:?}, which would be lost; write it into {read:?}, between <think> and </think>"
+        )));
+    }
+    if let Some(other) = CONTENTS.iter().find(is_lost) {
+        return Err(unexpected_schema(format!("a turn has {read:?} and {other:?}, of which one would be lost")));
+    }
+    // A part of a turn has no role.
+    if let Some((name, _)) = turn.get_filled(MEDIA).filter(|_| turn.get_any(ROLES).is_some()) {
+        return Err(unexpected_schema(format!(
+            "a turn has {name:?}, which would be lost; expected media in the parts of {read:?}, or beside the turns"
+        )));
+    }
+    match turn.get_filled(CALLS) {
+        Some((name, _)) => Err(unexpected_schema(format!("a turn has {name:?}, which are not read"))),
+        None => Ok(()),
+    }
+}
