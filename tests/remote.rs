@@ -283,7 +283,7 @@ fn machines_that_share_no_disk_find_the_plan_at_the_store() {
     let script = store.run(&["run", plan, "--engine", "slurm", "--no-shared-disk", "--print"], 0);
     let url = format!("{URL}.work/{}", plan.rsplit_once('/').unwrap().1);
     assert!(script.contains(&format!("task {url} ")) && !script.contains(plan), "{script}");
-    assert_eq!(store.written().iter().filter(|path| path.ends_with(".jsonl")).count(), 3, "the lists of samples");
+    assert_eq!(store.written().iter().filter(|path| has_ending(path, "jsonl")).count(), 3, "the lists of samples");
     // A machine that has neither the plan nor, at first, a medium.
     fs::rename(store.workshop.path("work"), store.workshop.path("elsewhere")).unwrap();
     fs::rename(store.workshop.path("media"), store.workshop.path("unmounted")).unwrap();

@@ -60,8 +60,8 @@ fn script(engine: &ClusterEngine, open: &OpenPlan, tasks: &[u32]) -> Result<Stri
         ClusterEngine::Ray(engine) => engine.shares_disk(),
         ClusterEngine::Slurm(engine) => engine.shares_disk(),
     };
-    let sent = if shares_disk { None } else { Some(PlanAtStore::send(open, tasks)?) };
-    let set = sent.as_ref().map_or(open as &dyn TaskSet, |sent| sent);
+    let at_store = if shares_disk { None } else { Some(PlanAtStore::send(open, tasks)?) };
+    let set = at_store.as_ref().map_or(open as &dyn TaskSet, |at_store| at_store);
     Ok(match engine {
         ClusterEngine::Ray(engine) => engine.script(set, tasks)?,
         ClusterEngine::Slurm(engine) => engine.script(set, tasks)?,
