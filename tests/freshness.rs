@@ -542,3 +542,37 @@ fn a_condition_leaves_samples_as_they_are() {
     assert_eq!(built.manifest.total.num_samples, 3);
     assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (1, 2));
 }
+
+#[test]
+fn many_small_annotation_files_share_index_files_and_a_change_reads_few_of_them() {
+    const NUM_FILES: u32 = 400;
+    let mut workshop = Workshop::new();
+    let write = |workshop: &Workshop, n: u32, answer: &str| {
+        let turns = json!([{"from": "human", "value": format!("What is {n}?")}, {"from": "gpt", "value": answer}]);
+        let record = json!([{"id": format!("r{n}"), "conversations": turns}]);
+        workshop.write(&format!("many/{n:04}.json"), record.to_string());
+    };
+    (0..NUM_FILES).for_each(|n| write(&workshop, n, &format!("It is {n}.")));
+    workshop.add_source_file("a", "text", "many/*.json", "");
+    build(&workshop, &[]);
+    let num_index_files = || {
+        let names = fs::read_dir(workshop.path("out.work/index")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".seal.json")).count()
+    };
+    let before = num_index_files();
+    assert!((2..20).contains(&before), "{before} index files");
+    assert_eq!(work_of(&workshop).num_splits_read, u64::from(NUM_FILES));
+    write(&workshop, 123, "It was 123.");
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    let order: Vec<String> = built.ledger.iter().map(|row| row.upstream_id.clone()).collect();
+    assert_eq!(
+        order,
+        (0..NUM_FILES).map(|n| format!("r{n}")).collect::<Vec<_>>(),
+        "the ledger has the order of the files"
+    );
+    let work = work_of(&workshop);
+    assert_eq!(work.num_splits_read + work.num_splits_reused, u64::from(NUM_FILES));
+    assert!((1..=NUM_FILES.into()).contains(&work.num_splits_read) && work.num_splits_reused > 0, "{work:?}");
+    assert!((before..=before + 1).contains(&num_index_files()));
+    assert_eq!(work.num_samples_made, 1);
+}

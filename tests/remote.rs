@@ -275,13 +275,50 @@ fn workers_send_their_own_shards() {
 }
 
 #[test]
+fn machines_that_share_no_disk_find_the_plan_at_the_store() {
+    let store = Store::new(5);
+    store.call("plan", &[], 0);
+    let plan = store.plan();
+    let plan = plan.to_str().unwrap();
+    let script = store.run(&["run", plan, "--engine", "slurm", "--no-shared-disk", "--print"], 0);
+    let url = format!("{URL}.work/{}", plan.rsplit_once('/').unwrap().1);
+    assert!(script.contains(&format!("task {url} ")) && !script.contains(plan), "{script}");
+    assert_eq!(store.written().iter().filter(|path| has_ending(path, "jsonl")).count(), 3, "the lists of samples");
+    // A machine that has neither the plan nor, at first, a medium.
+    fs::rename(store.workshop.path("work"), store.workshop.path("elsewhere")).unwrap();
+    fs::rename(store.workshop.path("media"), store.workshop.path("unmounted")).unwrap();
+    let error = store.run(&["task", &url, "0-2", "--quiet"], 1);
+    assert!(error.contains("cannot open on this machine"), "{error}");
+    let is_note = |name: &String| name.contains("/failed/");
+    assert_eq!(store.names(".work").iter().filter(|name| is_note(name)).count(), 1);
+    fs::rename(store.workshop.path("unmounted"), store.workshop.path("media")).unwrap();
+    store.run(&["task", &url, "0-2", "--quiet"], 0);
+    assert!(!store.names(".work").iter().any(is_note), "it is forgotten");
+    assert_eq!(sent(&store.written()).len(), 6);
+    fs::rename(store.workshop.path("elsewhere"), store.workshop.path("work")).unwrap();
+    assert!(store.local_shards().is_empty());
+    store.run(&["commit", plan, "--quiet"], 0);
+    store.build(&[], 0);
+    store.assert_is_that_of_a_disk(&[]);
+    let to_a_disk = ["build", &store.pipeline, "--engine", "slurm", "--no-shared-disk", "--quiet", "--fresh"];
+    let error = store.run(&to_a_disk, 2);
+    assert!(error.contains("need a disk that all machines see"), "{error}");
+}
+
+#[test]
 fn what_another_machine_left_in_the_middle_is_taken_over_where_that_is_asked_for() {
     let store = Store::new(5);
-    let other = format!("{{\"name\":\"other\",\"manifest\":\"{}\"}}", "0".repeat(64));
-    store.workshop.write("store/bucket/sets/t/upload.json", &other);
+    let claim = |name: &str| format!("{{\"name\":\"{name}\",\"manifest\":\"{}\"}}", "0".repeat(64));
+    store.workshop.write("store/bucket/sets/t/upload.json", claim("other"));
     let error = store.build(&[], 2);
     assert!(error.contains("\"other\"") && error.contains("--take-over"), "{error}");
-    store.written();
+    assert_eq!(store.written(), [] as [&str; 0], "nothing was made for it");
+    // One of this name may be this dataset, which is known when it is made.
+    store.workshop.write("store/bucket/sets/t/upload.json", claim("t"));
+    let error = store.build(&[], 2);
+    let (warned, refused) = error.split_once("another upload").unwrap();
+    assert!(warned.contains("WARN") && refused.contains("\"t\"") && refused.contains("--take-over"), "{error}");
+    assert_eq!(sent(&store.written()).len(), 6);
     // The shards are there, and a build with another work directory goes on with them.
     fs::rename(store.workshop.path("work"), store.workshop.path("elsewhere")).unwrap();
     store.build(&["--take-over"], 0);

@@ -151,6 +151,15 @@ on_slurm() {
   cmp "$work/verify-here.txt" "$work/verify-at-slurm.txt" || fail 'verification of the dataset at the store'
   same_at_store at-slurm
 
+  echo 'on Slurm, to a store: nodes do not see the plan'
+  start_store "$work/store-apart" 127.0.0.1
+  rm -rf "/tmp/manyframe-work-$(id -u)"
+  "$manyframe" build "$pipeline" --output s3://bucket/apart --set "output.work=$work/slurm/here/apart.work" --engine slurm --no-shared-disk --quiet \
+    >"$work/apart.txt" 2>&1 || { tail -20 "$work/apart.txt" >&2; fail 'the build without a shared disk'; }
+  ls "/tmp/manyframe-work-$(id -u)"/*/plan-*/plan.json >/dev/null || fail 'no job has fetched the plan'
+  mv "$work/slurm/here/apart.work" "$work/apart.work"
+  same_at_store apart
+
   echo 'on Slurm: what is wrong is not tried again'
   cp -r "$work/data" "$work/wrong"
   plan=$("$manyframe" plan "$pipeline" --set "out=$work/wrong-out" --set "data=$work/wrong" --json --quiet | python3 -c 'import json, sys; print(json.load(sys.stdin)["plan"])')

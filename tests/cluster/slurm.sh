@@ -1,6 +1,6 @@
 #!/bin/bash
 # A Slurm cluster of two nodes on this machine: slurm.sh up DIR | down DIR | kill-node DIR NAME
-# Each node is a slurmd of its own, with one core. Prints nothing but errors; `export SLURM_CONF=DIR/slurm.conf` selects it.
+# Each node is a slurmd of its own, with one core. What is in DIR/here is on the disk of this machine alone: nodes find it empty. Prints nothing but errors; `export SLURM_CONF=DIR/slurm.conf` selects it.
 set -euo pipefail
 directory=$(realpath -m "${2:?usage: slurm.sh up|down DIR, slurm.sh kill-node DIR NAME}")
 export SLURM_CONF=$directory/slurm.conf
@@ -21,7 +21,7 @@ start() { # NAME COMMAND…
 
 case $1 in
   up)
-    mkdir -p "$directory/state"
+    mkdir -p "$directory/state" "$directory/here"
     host=$(hostname -s)
     if ! munge -n >/dev/null 2>&1; then
       install -d -o munge -g munge -m 755 /run/munge
@@ -60,7 +60,10 @@ NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=17002 CPUs=1 RealMemory=1
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
     start slurmctld slurmctld -D -f "$SLURM_CONF"
-    for node in n1 n2; do start "slurmd-$node" slurmd -D -N "$node" -f "$SLURM_CONF"; done
+    for node in n1 n2; do
+      # shellcheck disable=SC2016
+      start "slurmd-$node" unshare --mount sh -c 'mount -t tmpfs none "$1" && exec slurmd -D -N "$2" -f "$3"' slurmd "$directory/here" "$node" "$SLURM_CONF"
+    done
     for _ in $(seq 150); do
       [ "$(sinfo --noheader --format %T --Node 2>/dev/null | grep -c '^idle')" = 2 ] && exit 0
       sleep 0.2

@@ -56,7 +56,7 @@ pub(crate) enum EngineName {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArguments {
-    /// Where tasks run. Machines of a cluster must see the pipeline's files and the work directory of the dataset.
+    /// Where tasks run. Machines of a cluster must see the pipeline's files, and the work directory of the dataset or its URL.
     #[arg(long, value_enum, default_value_t = EngineName::Local, value_name = "NAME")]
     pub(crate) engine: EngineName,
     /// Cores of each job on a cluster. Default: 1.
@@ -75,6 +75,10 @@ pub(crate) struct EngineArguments {
     /// May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) worker_set: Vec<Override>,
+    /// The machines of the cluster share no disk with this one: they find the plan of a dataset that goes to a URL at URL.work,
+    /// and leave their reports there. The index is made here.
+    #[arg(long)]
+    pub(crate) no_shared_disk: bool,
     /// An option of Slurm's sbatch: --sbatch=--partition=cpu. May be repeated.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) sbatch: Vec<String>,
@@ -107,7 +111,7 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TaskArguments {
-    /// The plan's directory, as printed by `manyframe plan`.
+    /// The plan's directory, as printed by `manyframe plan`; or, with --no-shared-disk, the URL where it is.
     pub(crate) plan: PathBuf,
     /// Numbers of tasks, from 0, and ranges of them: 7, 0-99, 3,8-11.
     #[arg(value_name = "TASKS")]

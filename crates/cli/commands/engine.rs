@@ -30,8 +30,18 @@ pub(super) fn cluster_of_arguments(
     arguments: &EngineArguments,
     store: &StoreArguments,
 ) -> Result<Option<ClusterEngine>> {
-    let EngineArguments { engine, cpus, gpus, tasks_per_job, most_jobs, worker_set, sbatch, address, python } =
-        arguments;
+    let EngineArguments {
+        engine,
+        cpus,
+        gpus,
+        tasks_per_job,
+        most_jobs,
+        worker_set,
+        no_shared_disk,
+        sbatch,
+        address,
+        python,
+    } = arguments;
     let name = *engine;
     let options = [
         ("--sbatch", !sbatch.is_empty(), &[EngineName::Slurm][..]),
@@ -41,6 +51,7 @@ pub(super) fn cluster_of_arguments(
         ("--gpus", gpus.is_some(), &[EngineName::Ray, EngineName::Slurm]),
         ("--tasks-per-job", tasks_per_job.is_some(), &[EngineName::Ray, EngineName::Slurm]),
         ("--most-jobs", most_jobs.is_some(), &[EngineName::Ray, EngineName::Slurm]),
+        ("--no-shared-disk", *no_shared_disk, &[EngineName::Ray, EngineName::Slurm]),
         ("--worker-set", !worker_set.is_empty(), &[EngineName::Ray, EngineName::Slurm]),
     ];
     if let Some((option, ..)) = options.iter().find(|(_, is_set, users)| *is_set && !users.contains(&name)) {
@@ -54,6 +65,7 @@ pub(super) fn cluster_of_arguments(
             tasks_per_job: *tasks_per_job,
             most_jobs: *most_jobs,
             variables: variables::values(worker_set),
+            shares_disk: !no_shared_disk,
             endpoint: store.endpoint.clone(),
         })
     };

@@ -76,7 +76,9 @@ pub(super) fn render(planned: &PlannedBuild, arguments: &BuildForecastArguments)
     let (read, written) = (first.read_bytes, first.written_bytes);
     let mut text = format!("\n{}", table.render());
     text.push_str(match basis {
-        RateBasis::LastBuild => "(at the speed of the last build; planning and publishing are not part of it)\n",
+        RateBasis::LastBuild => {
+            "(at the speed of the last build; planning, and what a scheduler takes, are not part of it)\n"
+        }
         RateBasis::RoughGuess => {
             "(a rough guess: after the first build of this output, or of a small part of it, its speed is used)\n"
         }

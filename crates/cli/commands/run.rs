@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{OpenPlan, PlannedBuild, ValidateOn};
+use manyframe_engine::{Engine as _, OpenPlan, PlanAtStore, PlannedBuild, TaskSet, ValidateOn};
 
 use super::engine::{self, ClusterEngine};
 use super::location;
@@ -48,9 +48,22 @@ fn print(arguments: &RunArguments) -> Result<ExitCode> {
             );
         }
         None => return Err(UsageError("--print needs --engine slurm or --engine ray".to_owned()).into()),
-        Some(ClusterEngine::Ray(engine)) => engine.script(&open, &tasks)?,
-        Some(ClusterEngine::Slurm(engine)) => engine.script(&open, &tasks)?,
+        Some(engine) => script(&engine, &open, &tasks)?,
     };
     output::print(&script)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an engine would submit. The tasks are sent to the store first where its machines share no disk with this one.
+fn script(engine: &ClusterEngine, open: &OpenPlan, tasks: &[u32]) -> Result<String> {
+    let shares_disk = match engine {
+        ClusterEngine::Ray(engine) => engine.shares_disk(),
+        ClusterEngine::Slurm(engine) => engine.shares_disk(),
+    };
+    let at_store = if shares_disk { None } else { Some(PlanAtStore::send(open, tasks)?) };
+    let set = at_store.as_ref().map_or(open as &dyn TaskSet, |at_store| at_store);
+    Ok(match engine {
+        ClusterEngine::Ray(engine) => engine.script(set, tasks)?,
+        ClusterEngine::Slurm(engine) => engine.script(set, tasks)?,
+    })
 }

@@ -1,12 +1,11 @@
 //! `manyframe task` and `manyframe commit`: what a cluster engine calls.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::{Executor, Step};
-use manyframe_engine::{
-    EngineError, LocalEngine, OpenPlan, TasksElsewhere, ValidateOn, WorkerMachine, note_failure, run_as_worker,
-};
+use manyframe_engine::{EngineError, LocalEngine, OpenPlan, TasksElsewhere, ValidateOn, WorkerMachine, run_as_worker};
 use manyframe_plan::Attempt;
 use serde_json::Value;
 
@@ -23,9 +22,9 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let (variables, meter) = (variables::values(&arguments.set), Machine::start());
     let stores = location::stores_at(&arguments.store)?;
-    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
-    let opened = TasksElsewhere::open(&arguments.plan, machine);
-    let mut opened = opened.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
+    let scratch = scratch();
+    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter, scratch: &scratch };
+    let mut opened = TasksElsewhere::open_noting(&arguments.plan, machine, arguments.tasks.first())?;
     session.watch(0, |in_flight, verdicts| Ok(opened.watch(in_flight, verdicts)?))?;
     let set = opened.as_set();
     let tasks = match arguments.tasks.below(set.num_tasks()) {
@@ -47,8 +46,14 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
 pub(super) fn attempt(arguments: &TaskArguments, attempt: &Attempt) -> Result<()> {
     let (variables, meter) = (variables::values(&arguments.set), Machine::start());
     let stores = location::stores_at(&arguments.store)?;
-    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
+    let scratch = scratch();
+    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter, scratch: &scratch };
     Ok(TasksElsewhere::open(&arguments.plan, machine)?.repeat(attempt)?)
+}
+
+/// Where plans are kept that are at a URL.
+fn scratch() -> PathBuf {
+    std::env::temp_dir().join(format!("manyframe-work-{}", rustix::process::getuid().as_raw()))
 }
 
 pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result<ExitCode> {

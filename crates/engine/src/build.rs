@@ -10,6 +10,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use manyframe_base::files::free_bytes;
 use manyframe_base::in_flight::InFlight;
@@ -25,16 +26,17 @@ use serde::Serialize;
 
 use crate::commit::{commit, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
-use crate::engine::{Engine, TASKS_AT_ONCE, TaskSet};
+use crate::engine::{Engine, LocalEngine, TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
 use crate::forecast::{RunForecast, Speeds, Workers, forecast};
 use crate::index_tasks::{IndexTasks, remove_index_tasks};
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
+use crate::plan_at_store::PlanAtStore;
 use crate::report::list_left;
 use crate::store_output::StoreOutput;
 use crate::validate::{ValidateOn, ValidateRequest, validate_staged};
-use crate::work::{RateBasis, WorkDirectory};
+use crate::work::{ROUGH_READ_PER_BYTE, Rate, RateBasis, WorkDirectory};
 
 /// How a build treats what earlier builds left, and what it may publish.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct BuildOptions {
 /// A build of one dataset. As long as it exists, no other process can open one with the same output.
 pub struct Build {
     context: Context,
+    /// Seconds that it took to open it.
+    opened_s: f64,
     work: WorkDirectory,
     options: BuildOptions,
     store: Option<StoreOutput>,
@@ -65,6 +69,7 @@ pub struct IndexedBuild {
 pub struct PlannedBuild {
     changed_media: Vec<(String, ChangedMedia)>,
     open: OpenPlan,
+    opened_s: f64,
     work: WorkDirectory,
     options: CommitOptions,
     run: Option<TimedRun>,
@@ -128,7 +133,9 @@ impl Build {
             store.iter().try_for_each(|store| store.abandon(&plans).and_then(|()| store.remove_plans()))?;
             work.clear()?;
         }
-        Ok(Self { context: Context::open(pipeline)?, work, options, store })
+        let started = Instant::now();
+        let context = Context::open(pipeline)?;
+        Ok(Self { context, opened_s: started.elapsed().as_secs_f64(), work, options, store })
     }
 
     /// Notes what threads work on, and rejects what the process of an earlier attempt at this build did not survive.
@@ -208,6 +215,9 @@ impl Build {
     ) -> Result<BuildOutcome, EngineError> {
         // A missing model or a wrong policy is reported before hours of work.
         ValidateRequest::of_pipeline(&self.context.pipeline.file)?;
+        if !engine.shares_disk() && self.store.is_none() {
+            return Err(EngineError::NeedsSharedDisk { directory: self.work.path().to_owned() });
+        }
         let indexed = self.index_on(engine, executor)?;
         if let Some(outcome) = indexed.up_to_date()? {
             return Ok(outcome);
@@ -269,7 +279,7 @@ impl IndexedBuild {
     ///
     /// An error if the dataset cannot be read or packed.
     pub fn up_to_date(&self) -> Result<Option<BuildOutcome>, EngineError> {
-        let Build { context, work, options, store } = &self.build;
+        let Build { context, work, options, store, .. } = &self.build;
         if options.is_fresh {
             return Ok(None);
         }
@@ -296,7 +306,7 @@ impl IndexedBuild {
     ///
     /// [`EngineError::Plan`] if the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
-        let Self { build: Build { context, work, options, store }, index } = self;
+        let Self { build: Build { context, opened_s, work, options, store }, index } = self;
         let names = context.sources.iter().map(|source| source.table.name.clone());
         let changed = names.zip(index.changed.iter().cloned());
         let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();
@@ -304,7 +314,7 @@ impl IndexedBuild {
         let request = PlanRequest { work: work.path(), reuse, left_by: list_left };
         let MadePlan { plan, directory } = manyframe_plan::make(&context, &index, request, executor)?;
         let open = OpenPlan { context, plan, directory, is_elsewhere: false, store };
-        Ok(PlannedBuild { changed_media, open, work, options: options.commit, run: None })
+        Ok(PlannedBuild { changed_media, open, opened_s, work, options: options.commit, run: None })
     }
 }
 
@@ -319,8 +329,10 @@ impl PlannedBuild {
         let pipeline = plan.pipeline(stores);
         ensure_replaceable(&pipeline, StoreOutput::of(&pipeline)?.as_ref(), options)?;
         let work = WorkDirectory::lock(&plan.pipeline.output)?;
+        let started = Instant::now();
         let open = OpenPlan::open(directory, stores)?;
-        Ok(Self { changed_media: Vec::new(), open, work, options, run: None })
+        let opened_s = started.elapsed().as_secs_f64();
+        Ok(Self { changed_media: Vec::new(), open, opened_s, work, options, run: None })
     }
 
     /// As [`Build::watch`].
@@ -352,12 +364,17 @@ impl PlannedBuild {
 
     /// How long all of its tasks take on some machines, and what that rests on.
     pub fn forecast(&self, workers: Workers) -> (RunForecast, RateBasis) {
+        /// A process is started, and loads its libraries.
+        const PROCESS_S: f64 = 0.1;
         let Plan { tasks, pipeline, .. } = &self.open.plan;
+        let num_samples: u64 = tasks.iter().map(|task| task.num_samples).sum();
         let rate = self.work.rate();
         let speeds = Speeds {
             bytes_per_core_second: rate.bytes_per_thread_second,
             read_per_byte: rate.read_per_byte,
             written_per_byte: pipeline.output.formats.len() as f64 * rate.made_per_estimated,
+            start_s: PROCESS_S + self.opened_s,
+            publish_s: num_samples as f64 * rate.publish_per_sample_s,
         };
         let task_bytes: Vec<u64> = tasks.iter().map(|task| task.estimated_bytes).collect();
         (forecast(&task_bytes, speeds, workers), rate.basis)
@@ -386,7 +403,11 @@ impl PlannedBuild {
         executor.progress.start(Step::Run, tasks.iter().map(|task| task.num_samples).sum());
         executor.progress.advance(num_done, num_done);
         let (started, read_before) = (meter.seconds(), meter.read_bytes());
-        let result = engine.run(&self.open, &unfinished, executor);
+        let result = if engine.shares_disk() {
+            engine.run(&self.open, &unfinished, executor)
+        } else {
+            PlanAtStore::send(&self.open, &unfinished).and_then(|set| engine.run(&set, &unfinished, executor))
+        };
         let seconds = meter.seconds() - started;
         let read_bytes = meter.read_bytes().zip(read_before).map(|(now, before)| now - before);
         if result.is_ok() {
@@ -407,9 +428,10 @@ impl PlannedBuild {
     /// [`EngineError::Losses`] if too many were rejected, [`EngineError::Invalid`] if the validation fails. Nothing is
     /// published then, and committing again is possible: no task is run again for it.
     pub fn commit(&self, on: ValidateOn<'_>) -> Result<BuildOutcome, EngineError> {
+        let started = Instant::now();
         let (committed, validation) = self.open.commit_validated(self.options, on)?;
-        if committed.work.num_samples_reused == 0 {
-            self.keep_rate(&committed.manifest)?;
+        if committed.work.num_samples_reused == 0 && validation.is_none() {
+            self.keep_rate(&committed.manifest, started.elapsed().as_secs_f64())?;
         }
         let plans = self.work.plans()?;
         self.open.store.iter().try_for_each(|store| store.abandon(&plans))?;
@@ -428,7 +450,7 @@ impl PlannedBuild {
     }
 
     /// A short run says little about the speed of a long one.
-    fn keep_rate(&self, manifest: &Manifest) -> Result<(), EngineError> {
+    fn keep_rate(&self, manifest: &Manifest, publish_s: f64) -> Result<(), EngineError> {
         const LEAST_SECONDS: f64 = 2.0;
         match &self.run {
             Some(run) if run.seconds >= LEAST_SECONDS => {
@@ -439,7 +461,13 @@ impl PlannedBuild {
                 let written: u64 = manifest.shards.iter().map(|shard| shard.num_bytes).sum();
                 let made_per_estimated =
                     written as f64 / (estimated as f64 * pipeline.output.formats.len() as f64).max(1.0);
-                self.work.write_rate(made_bytes / run.thread_seconds, read_per_byte, made_per_estimated)
+                self.work.write_rate(Rate {
+                    bytes_per_thread_second: made_bytes / run.thread_seconds,
+                    read_per_byte: read_per_byte.unwrap_or(ROUGH_READ_PER_BYTE),
+                    made_per_estimated,
+                    publish_per_sample_s: publish_s / manifest.total.num_samples.max(1) as f64,
+                    basis: RateBasis::LastBuild,
+                })
             }
             _ => Ok(()),
         }
@@ -500,6 +528,8 @@ impl OpenPlan {
 ///
 /// Those of [`PlannedBuild::commit`].
 pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) -> Result<BuildOutcome, EngineError> {
+    // Workers on machines that share no disk leave their reports at the store.
+    open.store.iter().try_for_each(|store| store.gather(&open.directory))?;
     let (committed, validation) = open.commit_validated(options, on)?;
     let reuse = open.plan.reuse.clone();
     Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
@@ -513,6 +543,8 @@ impl OpenPlan {
         on: ValidateOn<'_>,
     ) -> Result<(Committed, Option<Report>), EngineError> {
         let request = ValidateRequest::of_pipeline(&self.plan.pipeline)?;
+        // The samples to measure are in a directory of this machine.
+        let on = if on.engine.shares_disk() { on } else { ValidateOn { engine: &LocalEngine, ..on } };
         let mut report = None;
         let check = |staged: &DatasetReader| {
             if let Some(request) = request {

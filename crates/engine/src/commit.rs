@@ -175,7 +175,7 @@ pub(crate) fn ensure_replaceable(
 ) -> Result<(), EngineError> {
     let (dataset, name) = (pipeline.file.output.location(), pipeline.file.name.as_str());
     if let Some(store) = store {
-        return store.ensure_replaceable(name, options);
+        return store.ensure_replaceable(pipeline, options);
     }
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     if let Ok(target) = fs::read_link(dataset) {

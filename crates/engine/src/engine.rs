@@ -13,6 +13,8 @@
 //!   it makes appears whole, with the same bytes each time, and its report last.
 //! * Its exit code says whether to try again: 0 done, 2 never, anything else may help. Why it failed is noted beside it, in
 //!   `DIRECTORY/failed/NNNNNN.json`.
+//!
+//! Machines that share no disk find a plan at a URL, and leave all of this there (`plan_at_store.rs`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +33,11 @@ use crate::failure::{forget_failure, note_failure};
 pub trait TaskSet: Sync {
     /// The directory: besides numbers, all that a worker is told.
     fn directory(&self) -> &Path;
+
+    /// Where workers on other machines find the tasks: a path, or a URL. Default: the directory, which they have to see.
+    fn address(&self) -> &Path {
+        self.directory()
+    }
 
     /// How many tasks there are.
     fn num_tasks(&self) -> u32;
@@ -52,6 +59,30 @@ pub trait TaskSet: Sync {
     /// Whether its tasks run a model, so that a job of them is given GPUs. Default: no.
     fn runs_model(&self) -> bool {
         false
+    }
+
+    /// Brings reports and failures into the directory that workers left elsewhere. Default: they leave them in the directory.
+    ///
+    /// # Errors
+    ///
+    /// If these cannot be read; asking again may help.
+    fn gather(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Notes why a task failed on this machine. What cannot be noted is logged: the exit code says the rest.
+    fn note_failure(&self, task: u32, error: &EngineError) {
+        note_failure(self.directory(), task, error);
+    }
+
+    /// Forgets the failure of a task, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reached.
+    fn forget_failure(&self, task: u32) -> Result<(), EngineError> {
+        forget_failure(self.directory(), task);
+        Ok(())
     }
 
     /// Runs a task, unless it is done; progress advances by its size. Returns what it came to, for people and programs.
@@ -78,6 +109,11 @@ pub trait Engine {
     /// time estimates of later builds. Default: no.
     fn works_on_executor(&self) -> bool {
         false
+    }
+
+    /// Whether its machines see the directory of the tasks. Default: yes. Otherwise they are told a URL, where the dataset goes.
+    fn shares_disk(&self) -> bool {
+        true
     }
 
     /// Whether it also makes the index, one annotation file or part of one after the other, each as a task: it has more machines
@@ -116,6 +152,8 @@ pub struct WorkerMachine<'a> {
     pub stores: &'a Stores,
     /// Measures time and memory of the process.
     pub meter: &'a dyn Meter,
+    /// A directory of this machine for tasks of a plan at a URL.
+    pub scratch: &'a Path,
 }
 
 /// Runs tasks as a worker of some engine does: `report` gets what each of them came to, and a failure is noted for the engine.
@@ -131,12 +169,14 @@ pub fn run_as_worker(
 ) -> Result<(), EngineError> {
     overlap(tasks, set.num_at_once(), |task| match set.run(task, executor) {
         Ok(summary) => {
-            forget_failure(set.directory(), task);
+            if let Err(error) = set.forget_failure(task) {
+                tracing::warn!(task, %error, "an earlier failure of the task is still noted");
+            }
             report(&summary);
             Ok(())
         }
         Err(error) => {
-            note_failure(set.directory(), task, &error);
+            set.note_failure(task, &error);
             Err(error)
         }
     })

@@ -162,6 +162,15 @@ pub enum EngineError {
         /// Whether trying again may help.
         may_be_retried: bool,
     },
+    /// An engine whose machines share no disk was given tasks that are not at a store.
+    #[error(
+        "the tasks in {directory:?} need a disk that all machines see; --no-shared-disk is for builds whose dataset goes to a URL, \
+         as with --output s3://BUCKET/NAME"
+    )]
+    NeedsSharedDisk {
+        /// The directory of the tasks.
+        directory: PathBuf,
+    },
     /// Tasks are not done, so nothing can be committed.
     #[error("{num_missing} of {num_tasks} tasks are not done, the first is task {first}; run them, then commit again")]
     Unfinished {
@@ -359,6 +368,7 @@ impl EngineError {
             | Self::OtherDataset { .. }
             | Self::DifferentModels { .. }
             | Self::NoSharedDirectory { .. }
+            | Self::NeedsSharedDisk { .. }
             | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }
             | Self::Losses { .. }

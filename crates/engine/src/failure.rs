@@ -27,6 +27,13 @@ pub(crate) struct Failure {
     pub(crate) may_be_retried: bool,
 }
 
+impl Failure {
+    /// A failure on this machine.
+    pub(crate) fn of(task: u32, error: &EngineError) -> Self {
+        Self { task, host: host_name(), error: with_causes(error), may_be_retried: error.may_be_retried() }
+    }
+}
+
 impl From<Failure> for EngineError {
     fn from(Failure { task, host, error, may_be_retried }: Failure) -> Self {
         Self::TaskFailed { task, host, error, may_be_retried }
@@ -34,13 +41,11 @@ impl From<Failure> for EngineError {
 }
 
 /// Notes why a task failed on this machine. What cannot be noted is logged: the exit code says the rest.
-pub fn note_failure(directory: &Path, task: u32, error: &EngineError) {
+pub(crate) fn note_failure(directory: &Path, task: u32, error: &EngineError) {
     if !directory.is_dir() {
         return;
     }
-    let (host, may_be_retried) = (host_name(), error.may_be_retried());
-    let failure = Failure { task, host, error: with_causes(error), may_be_retried };
-    if let Err(error) = write_json(&failure_path(directory, task), &failure) {
+    if let Err(error) = write_json(&failure_path(directory, task), &Failure::of(task, error)) {
         tracing::warn!(task, %error, "why the task failed cannot be noted");
     }
 }
@@ -83,8 +88,14 @@ pub(crate) fn list_numbered(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, 
     Ok(files)
 }
 
-fn failure_path(directory: &Path, task: u32) -> PathBuf {
-    directory.join("failed").join(format!("{task:06}.json"))
+/// Where the note about a task is.
+pub(crate) fn failure_path(directory: &Path, task: u32) -> PathBuf {
+    directory.join(failure_name(task))
+}
+
+/// The name of the note about a task, below its directory.
+pub(crate) fn failure_name(task: u32) -> String {
+    format!("failed/{task:06}.json")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How long the tasks of a plan take on a cluster, and where that is bound: arithmetic over sizes and measured speeds.
 //!
-//! Each worker does one task per core at a time and shares its connection to storage among them. Tasks are begun in order, as
-//! engines do. What one machine does before and after, planning and publishing, is not part of it.
+//! One worker is one process, as of `manyframe run`: it starts once, and all of its cores work on each task. Of several workers,
+//! each does one task per core at a time, in a process of its own, as jobs do, and shares its connection to storage among them.
+//! Tasks are begun in order, as engines do. Publishing is part of it. Planning is not, nor is the time that a scheduler takes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,6 +30,10 @@ pub(crate) struct Speeds {
     pub(crate) read_per_byte: f64,
     /// Bytes that are written for each of them: one for each format.
     pub(crate) written_per_byte: f64,
+    /// Seconds from the start of a process to its first sample: its libraries, tokenizer, and listings of archives.
+    pub(crate) start_s: f64,
+    /// Seconds that publishing takes when all tasks are done.
+    pub(crate) publish_s: f64,
 }
 
 /// What bounds the time.
@@ -48,7 +53,7 @@ pub enum Bound {
 pub struct RunForecast {
     /// The machines.
     pub workers: Workers,
-    /// From the first task to the last, in seconds.
+    /// From the start of the first process to the published dataset, in seconds.
     pub seconds: f64,
     /// What bounds it.
     pub bound: Bound,
@@ -60,9 +65,6 @@ pub struct RunForecast {
     pub written_bytes: f64,
 }
 
-/// Time from the start of a job to its first sample: a process, its tokenizer, listings of archives, and what schedulers add.
-const JOB_START_S: f64 = 0.5;
-
 /// A time that is longer than what cores and storage need by more than this is bound by the number of tasks.
 const SLACK: f64 = 1.1;
 
@@ -72,28 +74,33 @@ pub(crate) fn forecast(task_bytes: &[u64], speeds: Speeds, workers: Workers) -> 
     let total_bytes = task_bytes.iter().sum::<u64>() as f64;
     let (read_bytes, written_bytes) = (total_bytes * speeds.read_per_byte, total_bytes * speeds.written_per_byte);
     let compute_s = |bytes: f64| bytes / speeds.bytes_per_core_second;
-    // While all cores of a worker work, each has its share of the connection.
-    let num_busy = num_slots.min(task_bytes.len()).max(1) as f64;
-    let num_connections = num_busy.min(f64::from(workers.num_workers.get()));
     let bytes_per_byte = speeds.read_per_byte + speeds.written_per_byte;
     let storage_s = |bytes: f64, num_sharing: f64| {
         workers.mb_per_second.map_or(0.0, |rate| bytes * bytes_per_byte * num_sharing / (rate * 1e6))
     };
-    let num_sharing = num_busy / num_connections;
-    let durations = task_bytes.iter().map(|&bytes| {
-        let bytes = bytes as f64;
-        JOB_START_S + compute_s(bytes).max(storage_s(bytes, num_sharing))
-    });
-    let seconds = makespan(durations, num_slots);
-    let starts_s = JOB_START_S * task_bytes.len() as f64;
-    let cores_s = (compute_s(total_bytes) + starts_s) / num_slots as f64;
-    let storage_s = storage_s(total_bytes, 1.0) / f64::from(workers.num_workers.get());
-    let bound = match cores_s.max(storage_s) {
-        least if seconds > SLACK * least + JOB_START_S => Bound::Tasks,
-        _ if storage_s > cores_s => Bound::Storage,
-        _ if task_bytes.len() < num_slots => Bound::Tasks,
+    let is_one_process = workers.num_workers.get() == 1;
+    // While all cores of a worker work, each has its share of the connection.
+    let num_busy = num_slots.min(task_bytes.len()).max(1) as f64;
+    let num_sharing = num_busy / num_busy.min(f64::from(workers.num_workers.get()));
+    let num_starts = if is_one_process { task_bytes.len().min(1) } else { task_bytes.len() } as f64;
+    let cores_s = (compute_s(total_bytes) + speeds.start_s * num_starts) / num_slots as f64;
+    let storage_total_s = storage_s(total_bytes, 1.0) / f64::from(workers.num_workers.get());
+    let run_s = if is_one_process {
+        speeds.start_s * num_starts + (compute_s(total_bytes) / num_slots as f64).max(storage_total_s)
+    } else {
+        let durations = task_bytes.iter().map(|&bytes| {
+            let bytes = bytes as f64;
+            speeds.start_s + compute_s(bytes).max(storage_s(bytes, num_sharing))
+        });
+        makespan(durations, num_slots)
+    };
+    let bound = match cores_s.max(storage_total_s) {
+        least if run_s > SLACK * least + speeds.start_s => Bound::Tasks,
+        _ if storage_total_s > cores_s => Bound::Storage,
+        _ if task_bytes.len() < num_slots && !is_one_process => Bound::Tasks,
         _ => Bound::Cores,
     };
+    let seconds = run_s + if task_bytes.is_empty() { 0.0 } else { speeds.publish_s };
     let utilization = if seconds > 0.0 { compute_s(total_bytes) / (seconds * num_slots as f64) } else { 0.0 };
     RunForecast { workers, seconds, bound, utilization, read_bytes, written_bytes }
 }
@@ -115,7 +122,8 @@ fn makespan(durations: impl Iterator<Item = f64>, num_slots: usize) -> f64 {
 mod tests {
     use super::*;
 
-    const SPEEDS: Speeds = Speeds { bytes_per_core_second: 1e6, read_per_byte: 1.5, written_per_byte: 0.5 };
+    const SPEEDS: Speeds =
+        Speeds { bytes_per_core_second: 1e6, read_per_byte: 1.5, written_per_byte: 0.5, start_s: 0.5, publish_s: 0.25 };
 
     fn of(num_tasks: usize, num_workers: u32, cores: u32, mb_per_second: Option<f64>) -> RunForecast {
         let number = |number| NonZeroU32::new(number).unwrap();
@@ -124,31 +132,40 @@ mod tests {
     }
 
     #[test]
+    fn one_worker_starts_once_and_all_of_its_cores_work_on_each_task() {
+        let one = of(16, 1, 1, None);
+        assert_eq!((one.seconds, one.bound), (0.5 + 1600.0 + 0.25, Bound::Cores));
+        let three = of(1, 1, 4, None);
+        assert_eq!((three.seconds, three.bound), (0.5 + 25.0 + 0.25, Bound::Cores));
+        let slow = of(16, 1, 4, Some(4.0));
+        assert_eq!((slow.seconds, slow.bound), (0.5 + 800.0 + 0.25, Bound::Storage));
+    }
+
+    #[test]
     fn more_cores_help_until_there_are_as_many_as_tasks() {
         // A task takes 100 s and half a second to begin.
-        let one = of(16, 1, 1, None);
-        assert_eq!((one.seconds, one.bound), (16.0 * 100.5, Bound::Cores));
         let eight = of(16, 2, 4, None);
-        assert_eq!((eight.seconds, eight.bound), (2.0 * 100.5, Bound::Cores));
+        assert_eq!((eight.seconds, eight.bound), (2.0 * 100.5 + 0.25, Bound::Cores));
         let twelve = of(16, 3, 4, None);
-        assert_eq!((twelve.seconds, twelve.bound), (2.0 * 100.5, Bound::Tasks));
+        assert_eq!((twelve.seconds, twelve.bound), (2.0 * 100.5 + 0.25, Bound::Tasks));
         let many = of(16, 64, 64, None);
-        assert_eq!((many.seconds, many.bound), (100.5, Bound::Tasks));
-        assert!(many.utilization < 0.01 && one.utilization > 0.99, "{many:?} {one:?}");
+        assert_eq!((many.seconds, many.bound), (100.5 + 0.25, Bound::Tasks));
+        assert!(many.utilization < 0.01 && eight.utilization > 0.98, "{many:?} {eight:?}");
     }
 
     #[test]
     fn a_slow_connection_is_shared_by_the_cores_of_a_worker() {
         // Four tasks on each worker read and write 2 MB for each of 4 MB/s.
         let slow = of(16, 2, 4, Some(4.0));
-        assert_eq!((slow.seconds, slow.bound), (2.0 * 200.5, Bound::Storage));
+        assert_eq!((slow.seconds, slow.bound), (2.0 * 200.5 + 0.25, Bound::Storage));
         assert_eq!((slow.read_bytes, slow.written_bytes), (2.4e9, 0.8e9));
         let more_workers = of(16, 8, 1, Some(4.0));
-        assert_eq!((more_workers.seconds, more_workers.bound), (2.0 * 100.5, Bound::Cores));
+        assert_eq!((more_workers.seconds, more_workers.bound), (2.0 * 100.5 + 0.25, Bound::Cores));
     }
 
     #[test]
     fn without_tasks_there_is_nothing_to_wait_for() {
         assert!(of(0, 4, 4, Some(1.0)).seconds.abs() < f64::EPSILON);
+        assert!(of(0, 1, 4, None).seconds.abs() < f64::EPSILON);
     }
 }

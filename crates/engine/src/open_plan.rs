@@ -88,8 +88,11 @@ impl OpenPlan {
 
 /// The pipeline of a plan, with other values of variables. Its dataset is built where the plan is.
 fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, String>) -> Result<Pipeline, EngineError> {
-    let pipeline = plan.pipeline(&Stores::default());
+    let mut pipeline = plan.pipeline(&Stores::default());
     if variables.is_empty() {
+        if pipeline.file.output.url().is_some() {
+            pipeline.set_work_directory(parent_directory(directory));
+        }
         return Ok(pipeline);
     }
     let known = pipeline.variable_names();

@@ -3,6 +3,7 @@
 //! ```text
 //! URL.work/plan-KEY/NNNNNN-FORMAT.EXT   a shard of a finished task, which is no longer on this machine
 //! URL.work/plan-KEY/NNNNNN.json         its report, written when its shards are there
+//! URL.work/plan-KEY/…                   and the plan itself, for machines that share no disk (`plan_at_store.rs`)
 //! URL.work/media-SHARDS.parquet         which versions of media the samples of the dataset were made of
 //!         └── commit: copied by the store to URL/FORMAT/LAYOUT/NNNNNN.EXT; then the manifest; then removed here
 //! ```
@@ -20,7 +21,7 @@ use manyframe_base::files::{parent_directory, work_directory, write_atomic};
 use manyframe_base::{FileAction, FileError, Progress};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetError, DatasetReader};
-use manyframe_pipeline::Pipeline;
+use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_storage::{Storage, is_below_bucket};
 use manyframe_transfer::{
     Outbox, Pace, ReplacedUploads, SentFile, StagedShards, TransferError, Upload, UploadOptions, Uploaded, abandon,
@@ -30,6 +31,7 @@ use manyframe_transfer::{
 use crate::committed::CommitOptions;
 use crate::engine::TASKS_AT_ONCE;
 use crate::error::EngineError;
+use crate::failure::{failure_name, failure_path};
 use crate::report::{
     FinishedTask, FoundReport, ShardReport, TaskReport, find_report, remove_report, report_path, shard_name,
 };
@@ -73,10 +75,16 @@ impl StoreOutput {
         }))
     }
 
-    /// Makes sure that the URL is free, or has a dataset that one of this name may replace.
-    pub(crate) fn ensure_replaceable(&self, name: &str, options: CommitOptions) -> Result<(), EngineError> {
-        let name = (!options.replaces_other_name).then_some(name);
-        Ok(manyframe_transfer::ensure_replaceable(&*self.dataset, name)?)
+    /// Makes sure that the URL is free, or has a dataset that one of this name may replace, and that no upload of another one to it
+    /// is unfinished.
+    pub(crate) fn ensure_replaceable(&self, pipeline: &Pipeline, options: CommitOptions) -> Result<(), EngineError> {
+        let PipelineFile { name, output, .. } = &pipeline.file;
+        let asked = (!options.replaces_other_name).then_some(name.as_str());
+        manyframe_transfer::ensure_replaceable(&*self.dataset, asked)?;
+        if !options.takes_over {
+            manyframe_transfer::ensure_unclaimed(&*self.dataset, name, &output.work_directory())?;
+        }
+        Ok(())
     }
 
     /// Sends the shards of a task and then its report, and removes them here. Of a shard that the store has, nothing is sent.
@@ -166,8 +174,7 @@ impl StoreOutput {
 
     /// Makes sure that the shards of finished tasks are at the store: publishing a dataset replaces the one before, file by file.
     pub(crate) fn ensure_sent(&self, plan: &Path, tasks: &[FinishedTask]) -> Result<(), EngineError> {
-        let listed = at_store(self.work.list(&plan_name(plan)))?.into_iter();
-        let there: BTreeMap<String, u64> = listed.map(|file| (file.path, file.num_bytes)).collect();
+        let there = self.files_of(plan)?;
         for FinishedTask { report, .. } in tasks {
             for shard in &report.shards {
                 let name = format!("{}/{}", plan_name(plan), shard_name(report.id, shard.format));
@@ -183,6 +190,42 @@ impl StoreOutput {
             }
         }
         Ok(())
+    }
+
+    /// Where workers find what was sent of a plan, and the storage that has it.
+    pub(crate) fn address_of(&self, plan: &Path) -> (PathBuf, &dyn Storage) {
+        (self.work.full_path(&plan_name(plan)), &*self.work)
+    }
+
+    /// The files that were sent of a plan, with their sizes, by their paths below the work of the store.
+    pub(crate) fn files_of(&self, plan: &Path) -> Result<BTreeMap<String, u64>, EngineError> {
+        let listed = at_store(self.work.list(&plan_name(plan)))?;
+        Ok(listed.into_iter().map(|file| (file.path, file.num_bytes)).collect())
+    }
+
+    /// Brings the reports and failures of tasks that other machines did into the directory of their plan.
+    pub(crate) fn gather(&self, plan: &Path) -> Result<(), EngineError> {
+        let files: Vec<String> = self.files_of(plan)?.into_keys().collect();
+        let below_plan = format!("{}/", plan_name(plan));
+        let task_of = |name: &str| name.strip_suffix(".json")?.parse::<u32>().ok();
+        on_threads(CONCURRENCY, &files, |file| {
+            let name = file.strip_prefix(&below_plan).unwrap_or(file);
+            let path = match (task_of(name), name.strip_prefix("failed/").and_then(task_of)) {
+                (Some(task), _) => report_path(plan, task),
+                (None, Some(task)) => failure_path(plan, task),
+                (None, None) => return Ok(()),
+            };
+            if !path.exists() {
+                write_atomic(&path, &at_store(self.work.read(file))?)?;
+            }
+            Ok::<_, EngineError>(())
+        })?;
+        Ok(())
+    }
+
+    /// Removes the note about a failure that a worker left.
+    pub(crate) fn forget_failure(&self, plan: &Path, task: u32) -> Result<(), EngineError> {
+        Ok(at_store(self.work.remove(&format!("{}/{}", plan_name(plan), failure_name(task))))?)
     }
 
     /// Where the shards of finished tasks are, by their paths in the dataset.
@@ -258,7 +301,7 @@ impl StoreOutput {
 }
 
 /// What failed at a store: some of that cannot be mended by trying again, such as missing rights.
-fn at_store<T>(result: Result<T, FileError>) -> Result<T, TransferError> {
+pub(crate) fn at_store<T>(result: Result<T, FileError>) -> Result<T, TransferError> {
     result.map_err(TransferError::from)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Rate {
     pub(crate) read_per_byte: f64,
     /// Bytes of a shard for each that was estimated.
     pub(crate) made_per_estimated: f64,
+    /// Seconds of publishing for each sample.
+    pub(crate) publish_per_sample_s: f64,
     pub(crate) basis: RateBasis,
 }
 
@@ -55,7 +57,10 @@ pub enum RateBasis {
 const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
 
 /// As if media were delivered as they are.
-const ROUGH_READ_PER_BYTE: f64 = 1.0;
+pub(crate) const ROUGH_READ_PER_BYTE: f64 = 1.0;
+
+/// The ledger, the manifest and what is beside the shards, on a fast disk.
+const ROUGH_PUBLISH_PER_SAMPLE_S: f64 = 0.2e-3;
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -127,24 +132,22 @@ impl WorkDirectory {
         let read_per_byte = known("read_per_byte").unwrap_or(ROUGH_READ_PER_BYTE);
         // Estimates are taken as they are until a build was measured.
         let made_per_estimated = known("made_per_estimated").unwrap_or(1.0);
+        let publish_per_sample_s = known("publish_per_sample_s").unwrap_or(ROUGH_PUBLISH_PER_SAMPLE_S);
         let (bytes_per_thread_second, basis) = match known("bytes_per_thread_second") {
             Some(rate) => (rate, RateBasis::LastBuild),
             None => (ROUGH_BYTES_PER_THREAD_SECOND, RateBasis::RoughGuess),
         };
-        Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, basis }
+        Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, publish_per_sample_s, basis }
     }
 
     /// Keeps a rate for the estimates of later plans.
-    pub(crate) fn write_rate(
-        &self,
-        bytes_per_thread_second: f64,
-        read_per_byte: Option<f64>,
-        made_per_estimated: f64,
-    ) -> Result<(), EngineError> {
+    pub(crate) fn write_rate(&self, rate: Rate) -> Result<(), EngineError> {
+        let Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, publish_per_sample_s, basis: _ } = rate;
         let value = serde_json::json!({
             "bytes_per_thread_second": bytes_per_thread_second,
             "read_per_byte": read_per_byte,
             "made_per_estimated": made_per_estimated,
+            "publish_per_sample_s": publish_per_sample_s,
         });
         write_json(&self.rate_path(), &value)?;
         Ok(())
@@ -223,13 +226,13 @@ mod tests {
         for name in ["index", "plan-0123", ".plan-77"] {
             fs::create_dir(work.path().join(name)).unwrap();
         }
-        work.write_rate(5.0, Some(0.5), 0.75).unwrap();
+        let (bytes_per_thread_second, read_per_byte, made_per_estimated) = (5.0, 0.5, 0.75);
+        let (publish_per_sample_s, basis) = (0.25, RateBasis::LastBuild);
+        let rate = Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, publish_per_sample_s, basis };
+        work.write_rate(rate).unwrap();
         work.remove_plans().unwrap();
         let exists = |name: &str| work.path().join(name).exists();
         assert!(exists("index") && !exists("plan-0123") && !exists(".plan-77"));
-        let (bytes_per_thread_second, read_per_byte, made_per_estimated) = (5.0, 0.5, 0.75);
-        let basis = RateBasis::LastBuild;
-        let rate = Rate { bytes_per_thread_second, read_per_byte, made_per_estimated, basis };
         assert_eq!(work.rate(), rate);
         work.clear().unwrap();
         assert!(!exists("index"));
@@ -240,7 +243,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let work = WorkDirectory::lock(&output_in(directory.path())).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
-        work.write_rate(-1.0, None, 1.0).unwrap();
+        work.write_rate(Rate { bytes_per_thread_second: -1.0, ..work.rate() }).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
     }
 }

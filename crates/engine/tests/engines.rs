@@ -54,7 +54,9 @@ impl Engine for BackwardsEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
         let (variables, stores) = (BTreeMap::new(), Stores::default());
         for &task in tasks.iter().rev().take(self.most_tasks) {
-            let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &StoppedClock };
+            let scratch = std::env::temp_dir();
+            let machine =
+                WorkerMachine { variables: &variables, stores: &stores, meter: &StoppedClock, scratch: &scratch };
             let opened = TasksElsewhere::open(set.directory(), machine)?;
             opened.as_set().run(task, executor)?;
             self.ran.lock().unwrap().push(task);

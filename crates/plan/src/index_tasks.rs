@@ -5,16 +5,16 @@ use std::path::Path;
 
 use manyframe_base::Executor;
 use manyframe_core::SourceIndex;
-use manyframe_sources::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
 use crate::decisions::fingerprints::{Fingerprints, wanted_fingerprints};
 use crate::error::PlanError;
-use crate::index::build::{build_split, list_splits};
+use crate::index::build::{build_group, list_splits};
 use crate::index::cache::{IndexCache, index_directory};
 use crate::index::file::{DerivedFile, IndexFile};
+use crate::index::group::SplitGroup;
 use crate::index::table::num_entries;
 use crate::index::writer::{has_index, remove_if_there};
 
@@ -24,7 +24,7 @@ pub struct IndexTask {
     /// Its source.
     source: SourceIndex,
     /// The part of its source that it is of.
-    split: Split,
+    group: SplitGroup,
     /// Its name.
     file: String,
     /// The fingerprints that are wanted beside it.
@@ -34,7 +34,7 @@ pub struct IndexTask {
 impl IndexTask {
     /// Bytes of annotations.
     pub fn num_bytes(&self) -> u64 {
-        self.split.num_bytes
+        self.group.num_bytes()
     }
 
     /// Records in its index file, once that is made; for progress only, so that an error counts as none.
@@ -63,12 +63,13 @@ impl IndexTask {
             return Err(PlanError::NoSuchSource { source_index: self.source });
         }
         let path = index_directory(work).join(&self.file);
-        let file = IndexFile { source: self.source, path, was_read: false };
+        let num_splits = self.group.splits().len() as u64;
+        let file = IndexFile { source: self.source, path, num_splits, was_read: false };
         if !has_index(&file.path) {
             for derived in DerivedFile::ALL {
                 remove_if_there(&derived.beside(&file.path))?;
             }
-            build_split(context, &self.split, &file, executor)?;
+            build_group(context, &self.group, &file, executor)?;
         }
         if self.fingerprints.is_some() {
             // Ids that are made unique among all files may differ: these few are made again where the plan is.
@@ -88,8 +89,8 @@ pub fn list_missing_index(context: &Context, work: &Path) -> Result<Vec<IndexTas
     let cache = IndexCache::open(context, work)?;
     let fingerprints = wanted_fingerprints(context);
     let mut missing = Vec::new();
-    for (source, split) in list_splits(context)? {
-        let task = IndexTask { source, file: cache.file_name(source, &split)?, split, fingerprints };
+    for (source, group) in list_splits(context)? {
+        let task = IndexTask { source, file: cache.file_name(source, &group)?, group, fingerprints };
         if !task.is_done(work) {
             missing.push(task);
         }

@@ -9,7 +9,6 @@ use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::build::list_splits;
 use crate::index::cache::{IndexCache, index_directory};
-use crate::index::file::IndexFile;
 use crate::index::refresh::{ChangedMedia, find_changed};
 use crate::index::writer::has_index;
 use crate::make::{BuildKeys, inputs_digest, plan_key};
@@ -34,17 +33,17 @@ impl InputChanges {
     ///
     /// If an input or the index cannot be read.
     pub fn since_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Self, PlanError> {
-        let splits = list_splits(context)?;
+        let groups = list_splits(context)?;
         let media = IndexVec::filled(ChangedMedia::default(), context.sources.len());
-        let num_splits = splits.len() as u64;
+        let num_splits = groups.iter().map(|(_, group)| group.splits().len() as u64).sum();
         let mut found = Self { num_splits, num_unread: num_splits, media, keys: None };
         if !index_directory(work).is_dir() {
             return Ok(found);
         }
         let cache = IndexCache::open(context, work)?;
         let mut files = Vec::new();
-        for (source, split) in splits {
-            let file = IndexFile { source, path: cache.path(source, &split)?, was_read: false };
+        for (source, group) in groups {
+            let file = cache.index_file(source, &group)?;
             if !has_index(&file.path) {
                 continue;
             }
@@ -53,7 +52,7 @@ impl InputChanges {
             }
             files.push(file);
         }
-        found.num_unread = num_splits - files.len() as u64;
+        found.num_unread = num_splits - files.iter().map(|file| file.num_splits).sum::<u64>();
         if found.num_unread == 0 && found.media.iter().all(|changed| changed.num_records == 0) {
             let inputs = inputs_digest(context, &cache, &files)?;
             found.keys = Some(BuildKeys { plan: plan_key(context, inputs), inputs });

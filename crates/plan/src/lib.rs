@@ -103,7 +103,9 @@ pub use inputs::InputChanges;
 pub use make::{BuildKeys, Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};
-pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};
+pub use plan::{
+    PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, read_sequences, read_task, records_path, task_path,
+};
 pub use records::{Decision, PlannedRecord, read_records};
 pub use reduction::{LengthReduction, TurnSplit};
 pub use retry::{repeat, watch};

@@ -70,12 +70,13 @@ pub struct Index {
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
     files: Vec<IndexFile>,
-    num_read_elsewhere: usize,
+    num_read_elsewhere: u64,
 }
 
 impl Index {
     fn num_splits_read(&self) -> u64 {
-        (self.files.iter().filter(|file| file.was_read).count() + self.num_read_elsewhere) as u64
+        self.files.iter().filter(|file| file.was_read).map(|file| file.num_splits).sum::<u64>()
+            + self.num_read_elsewhere
     }
 
     /// Counts index files as read now: they were made for this build, on other machines.
@@ -85,7 +86,7 @@ impl Index {
             let name = file.path.file_name().and_then(|name| name.to_str());
             !file.was_read && name.is_some_and(|name| names.contains(name))
         };
-        self.num_read_elsewhere = self.files.iter().filter(is_of_task).count();
+        self.num_read_elsewhere = self.files.iter().filter(is_of_task).map(|file| file.num_splits).sum();
     }
 }
 
@@ -233,7 +234,7 @@ impl DecidedPlan<'_> {
             variables: pipeline.variables.clone(),
             tokenizer_digest: context.tokenizer_digest,
             template_digest: context.template_digest,
-            num_splits: index.files.len() as u64,
+            num_splits: index.files.iter().map(|file| file.num_splits).sum(),
             num_splits_read: index.num_splits_read(),
             sources: candidates.budgets.as_slice().to_vec(),
             pack: pack_samples(&pipeline.file, &lengths, context.prompt_overhead()?)?.map(|packing| packing.summary),

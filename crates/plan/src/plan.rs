@@ -155,12 +155,12 @@ impl Plan {
 }
 
 /// Where the plan in a directory is.
-pub(crate) fn plan_path(directory: &Path) -> PathBuf {
+pub fn plan_path(directory: &Path) -> PathBuf {
     directory.join("plan.json")
 }
 
 /// Where a task's samples are listed.
-pub(crate) fn task_path(directory: &Path, task: u32) -> PathBuf {
+pub fn task_path(directory: &Path, task: u32) -> PathBuf {
     directory.join("tasks").join(format!("{task:06}.jsonl"))
 }
 

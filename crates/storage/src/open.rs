@@ -116,7 +116,8 @@ pub fn check_url(text: &str) -> Result<(), StorageError> {
 const SCHEMES: [&str; 9] = ["memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https"];
 
 fn unknown_scheme(url: &Url) -> StorageError {
-    let detail = format!("{}:// is none of s3://, gs://, az://, http:// and https://", url.scheme());
+    let hint = if url.scheme() == "file" { "; a directory of this machine is named by its path alone" } else { "" };
+    let detail = format!("{}:// is none of s3://, gs://, az://, http:// and https://{hint}", url.scheme());
     StorageError::Url { url: url.as_str().trim_end_matches('/').to_owned(), detail }
 }
 
@@ -257,6 +258,7 @@ mod tests {
     #[test]
     fn another_scheme_names_those_that_there_are() {
         assert!(error("ftp://host/a").contains("s3://, gs://, az://"));
+        assert!(error("file:///a").contains("by its path alone"));
     }
 
     #[test]

@@ -30,4 +30,4 @@ pub use gate::Pace;
 pub use outbox::{Outbox, abandon};
 pub use survey::Survey;
 pub use threads::on_threads;
-pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable, settle};
+pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable, ensure_unclaimed, settle};

@@ -68,6 +68,37 @@ pub fn ensure_replaceable(storage: &dyn Storage, name: Option<&str>) -> Result<(
     Ok(())
 }
 
+/// Makes sure that no unfinished upload of another dataset claims a destination, as far as that can be told before the dataset is
+/// made: one of another name does. One of this name is logged, because it may be this dataset; whether it is, is known when its
+/// manifest is.
+///
+/// # Errors
+///
+/// [`TransferError::Busy`] if one of another name does, or the storage cannot be read.
+pub fn ensure_unclaimed(storage: &dyn Storage, name: &str, notes: &Path) -> Result<(), TransferError> {
+    let Some(claim) = Claim::read(storage)? else { return Ok(()) };
+    let earlier = Earlier::read(&note(storage, notes, "json"))?;
+    if earlier.manifests.contains(&claim.manifest) {
+        return Ok(());
+    }
+    let location = storage.location().to_owned();
+    if claim.name != name {
+        return Err(TransferError::Busy { location, name: claim.name, digest: claim.manifest });
+    }
+    tracing::warn!(
+        location = %location.display(), manifest = %claim.manifest,
+        "an upload of a dataset of this name is not finished there; if this build makes another one, it is published only with \
+         --take-over, or when that upload has ended"
+    );
+    Ok(())
+}
+
+/// A file of notes about a destination.
+fn note(storage: &dyn Storage, notes: &Path, extension: &str) -> PathBuf {
+    let name = Digest::of(storage.location().as_os_str().as_encoded_bytes()).first_bits();
+    notes.join(format!("upload-{name:016x}.{extension}"))
+}
+
 fn ensure_same_name(storage: &dyn Storage, name: &str, there: Option<&RemoteManifest>) -> Result<(), TransferError> {
     match there.and_then(|manifest| manifest.name.clone()).filter(|found| found != name) {
         None => Ok(()),
@@ -185,8 +216,7 @@ impl Upload<'_> {
 
     /// A file of notes about this destination.
     fn note(&self, extension: &str) -> PathBuf {
-        let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
-        self.notes.join(format!("upload-{name:016x}.{extension}"))
+        note(self.storage, self.notes, extension)
     }
 
     /// Notes in the claim which files are of the dataset before: when the manifest is replaced, nothing else says so.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use manyframe_base::is_url;
 use manyframe_pipeline::absolute_path;
 
 use crate::engine::TaskSet;
+use crate::error::EngineError;
 use crate::task_range::TaskRanges;
 
 /// How tasks become jobs.
@@ -24,6 +26,8 @@ pub struct JobOptions {
     pub most_jobs: Option<NonZeroU32>,
     /// Values of variables of the pipeline file on the machines that run jobs, where they differ.
     pub variables: BTreeMap<String, String>,
+    /// Whether the machines see the directory of the tasks.
+    pub shares_disk: bool,
     /// Address of an object store that is not its provider's, as `--endpoint` takes it.
     pub endpoint: Option<String>,
 }
@@ -36,6 +40,19 @@ impl JobOptions {
         tasks.chunks(tasks_per_job).map(|job| TaskRanges::of(job.iter().copied())).collect()
     }
 
+    /// Whether workers see annotation files as this machine does, and the directory of index files.
+    pub(crate) fn makes_indexes(&self) -> bool {
+        self.variables.is_empty() && self.shares_disk
+    }
+
+    /// Makes sure that the machines can find these tasks.
+    pub(crate) fn ensure_reachable(&self, set: &dyn TaskSet) -> Result<(), EngineError> {
+        if self.shares_disk || is_url(set.address()) {
+            return Ok(());
+        }
+        Err(EngineError::NeedsSharedDisk { directory: set.directory().to_owned() })
+    }
+
     /// GPUs of a job of these tasks.
     pub(crate) fn gpus_of(&self, set: &dyn TaskSet) -> u32 {
         if set.runs_model() { self.gpus } else { 0 }
@@ -43,8 +60,8 @@ impl JobOptions {
 
     /// The arguments of the program for a job, but for its tasks.
     pub(crate) fn arguments(&self, set: &dyn TaskSet) -> Vec<String> {
-        let directory = absolute_path(set.directory()).display().to_string();
-        let mut arguments = vec!["task".to_owned(), directory];
+        let address = absolute_path(set.address()).display().to_string();
+        let mut arguments = vec!["task".to_owned(), address];
         arguments.extend(["--quiet".to_owned(), "--threads".to_owned(), self.cpus.to_string()]);
         for (name, value) in &self.variables {
             arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
@@ -67,6 +84,7 @@ mod tests {
             tasks_per_job: NonZeroU32::new(tasks_per_job),
             most_jobs: None,
             variables: BTreeMap::new(),
+            shares_disk: true,
             endpoint: None,
         };
         let jobs = |tasks_per_job, most_jobs| -> Vec<String> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A scheduler only says that jobs are there, and where they run. Which tasks are done and why one failed is in the directory, so
-//! that a driver that was killed loses nothing.
+//! that a driver that was killed loses nothing. Of machines that share no disk, both are brought there from a store.
 
 mod call;
 pub(crate) mod jobs;

@@ -34,8 +34,9 @@ pub struct RayEngine {
 
 impl Engine for RayEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+        self.jobs.ensure_reachable(set)?;
         let mut watch = Watch::new(set, tasks, executor.progress);
-        watch.forget_failures(tasks);
+        watch.forget_failures(tasks)?;
         let path = set.directory().join("ray_driver.py");
         write_atomic(&path, self.script(set, tasks)?.as_bytes())?;
         let mut command = Command::new(&self.python);
@@ -55,8 +56,12 @@ impl Engine for RayEngine {
         self.conclude(status, &watch, &watch.unfinished(tasks))
     }
 
+    fn shares_disk(&self) -> bool {
+        self.jobs.shares_disk
+    }
+
     fn makes_indexes(&self) -> bool {
-        self.jobs.variables.is_empty()
+        self.jobs.makes_indexes()
     }
 }
 

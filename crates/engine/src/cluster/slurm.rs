@@ -7,6 +7,7 @@
 //! may help. What is left of an array, because jobs ran out of time or memory, is submitted again as long as that leads further.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use manyframe_base::{Executor, FileError};
 use manyframe_core::Digest;
@@ -41,6 +42,7 @@ pub struct SlurmEngine {
 
 impl Engine for SlurmEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+        self.jobs.ensure_reachable(set)?;
         let mut watch = Watch::new(set, tasks, executor.progress);
         let mut unfinished = watch.unfinished(tasks);
         let mut num_fruitless = 0;
@@ -48,7 +50,7 @@ impl Engine for SlurmEngine {
             let name = array_name(set);
             let found = list_arrays(&name)?;
             if found.is_empty() {
-                watch.forget_failures(&unfinished);
+                watch.forget_failures(&unfinished)?;
                 let array = self.submit(set, &unfinished)?;
                 tracing::info!(%array, %name, num_tasks = unfinished.len(), "submitted; the jobs go on if this process ends");
             } else {
@@ -59,15 +61,19 @@ impl Engine for SlurmEngine {
             let left = watch.unfinished(&unfinished);
             num_fruitless = if left.len() < unfinished.len() { 0 } else { num_fruitless + 1 };
             if num_fruitless > MOST_FRUITLESS_ARRAYS {
-                return Err(given_up(&watch, set, &left));
+                return Err(given_up(&watch, &self.logs(set), &left));
             }
             unfinished = left;
         }
         watch.look()
     }
 
+    fn shares_disk(&self) -> bool {
+        self.jobs.shares_disk
+    }
+
     fn makes_indexes(&self) -> bool {
-        self.jobs.variables.is_empty()
+        self.jobs.makes_indexes()
     }
 }
 
@@ -78,7 +84,7 @@ impl SlurmEngine {
     ///
     /// If the directory for the logs of jobs cannot be made.
     pub fn script(&self, set: &dyn TaskSet, tasks: &[u32]) -> Result<String, EngineError> {
-        let logs = absolute_path(set.directory()).join("slurm");
+        let logs = self.logs(set);
         std::fs::create_dir_all(&logs).map_err(FileError::write(&logs))?;
         let jobs = self.jobs.divide(tasks, most_jobs_of_an_array());
         let bound = self.jobs.most_jobs.map_or_else(String::new, |most| format!("%{most}"));
@@ -98,7 +104,7 @@ impl SlurmEngine {
              #SBATCH --requeue\n\
              #SBATCH --open-mode=append\n\
              #SBATCH --cpus-per-task={cpus}\n\
-             #SBATCH --output=\"{logs}/%A_%a.log\"\n\
+             #SBATCH --output=\"{logs}/manyframe-%A_%a.log\"\n\
              {options}\n\n\
              tasks=(\n{ranges}\n)\n\
              {command} \"${{tasks[$SLURM_ARRAY_TASK_ID]}}\"\n\
@@ -108,11 +114,16 @@ impl SlurmEngine {
                scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\"\n\
              fi\n\
              exit $code\n",
-            directory = absolute_path(set.directory()).display().to_string(),
+            directory = absolute_path(set.address()).display().to_string(),
             name = array_name(set),
             last = jobs.len().saturating_sub(1),
             cpus = self.jobs.cpus,
         ))
+    }
+
+    /// Where the logs of jobs are: on the disk of each node, unless there is one that all see.
+    fn logs(&self, set: &dyn TaskSet) -> PathBuf {
+        if self.jobs.shares_disk { absolute_path(set.directory()).join("slurm") } else { PathBuf::from("/tmp") }
     }
 
     /// Submits an array; returns its number.
@@ -178,15 +189,15 @@ fn most_jobs_of_an_array() -> usize {
     size.filter(|size| *size > 1).unwrap_or(USUAL_ARRAY_SIZE)
 }
 
-fn given_up(watch: &Watch<'_>, set: &dyn TaskSet, left: &[u32]) -> EngineError {
+fn given_up(watch: &Watch<'_>, logs: &Path, left: &[u32]) -> EngineError {
     if let Ok(Some(failure)) = watch.failure(|_| true) {
         return failure;
     }
-    let logs = absolute_path(set.directory()).join("slurm").display().to_string();
     let first = left.first().copied().unwrap_or_default();
     let detail = format!(
-        "{} tasks are not done, the first is task {first}, and jobs end without one more being done; their logs are in {logs:?}",
-        left.len()
+        "{} tasks are not done, the first is task {first}, and jobs end without one more being done; their logs are in {}",
+        left.len(),
+        logs.display()
     );
     EngineError::Scheduler { program: "slurm".to_owned(), detail, may_be_retried: true }
 }
@@ -248,6 +259,7 @@ mod tests {
             tasks_per_job: NonZeroU32::new(3),
             most_jobs: NonZeroU32::new(4),
             variables: BTreeMap::from([("data".to_owned(), "/a disk/it's".to_owned())]),
+            shares_disk: true,
             endpoint: Some("http://store:9000".to_owned()),
         };
         let engine = SlurmEngine { jobs, sbatch: vec!["--partition=cpu".to_owned()] };

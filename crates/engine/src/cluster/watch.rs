@@ -7,7 +7,7 @@ use manyframe_base::Progress;
 
 use crate::engine::TaskSet;
 use crate::error::EngineError;
-use crate::failure::{forget_failure, list_failures, list_numbered};
+use crate::failure::{list_failures, list_numbered};
 
 /// The tasks that some workers are to do.
 pub(crate) struct Watch<'a> {
@@ -23,10 +23,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Forgets earlier failures of tasks that are about to be tried again.
-    pub(crate) fn forget_failures(&self, tasks: &[u32]) {
-        for &task in tasks {
-            forget_failure(self.set.directory(), task);
-        }
+    pub(crate) fn forget_failures(&self, tasks: &[u32]) -> Result<(), EngineError> {
+        let failed = list_failures(self.set.directory())?.into_iter().map(|failure| failure.task);
+        failed.filter(|task| tasks.contains(task)).try_for_each(|task| self.set.forget_failure(task))
     }
 
     /// Advances progress by the tasks whose reports have appeared.
@@ -35,6 +34,9 @@ impl<'a> Watch<'a> {
     ///
     /// If a task failed and trying again would not help.
     pub(crate) fn look(&mut self) -> Result<(), EngineError> {
+        if let Err(error) = self.set.gather() {
+            tracing::warn!(%error, "what the workers have done cannot be read at this moment");
+        }
         for task in list_numbered(&self.set.directory().join("done"))?.into_keys() {
             if self.unseen.remove(&task) {
                 self.progress.advance(self.set.num_records(task), self.set.size(task));

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use manyframe_base::{Executor, Step};
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
-use manyframe_sources::{Raw, Split};
+use manyframe_sources::Raw;
 
 use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::cache::IndexCache;
 use crate::index::file::{DerivedFile, IndexFile};
+use crate::index::group::SplitGroup;
 use crate::index::measure::{Measured, measure};
 use crate::index::parts::{IndexParts, KeptRecords, remove_parts};
 use crate::index::refresh::{ChangedMedia, refresh};
@@ -30,14 +31,15 @@ const LEAST_TIME_KEPT: Duration = Duration::from_micros(150);
 /// How long a unit of work should take: what waits for an earlier one is not kept yet.
 const BATCH_TIME: Range<Duration> = Duration::from_millis(10)..Duration::from_millis(100);
 
-/// The splits of every source, in the order of the pipeline file.
-pub(crate) fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
-    let mut splits = Vec::new();
+/// The splits of every source that an index file is made of, in the order of the pipeline file.
+pub(crate) fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, SplitGroup)>, PlanError> {
+    let mut groups = Vec::new();
     for (index, source) in context.sources.iter_enumerated() {
         let error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
-        splits.extend(source.reader().splits().map_err(error)?.into_iter().map(|split| (index, split)));
+        let splits = source.reader().splits().map_err(error)?;
+        groups.extend(SplitGroup::of_splits(splits).into_iter().map(|group| (index, group)));
     }
-    Ok(splits)
+    Ok(groups)
 }
 
 /// The index of every split of every source, and what changed since it was made.
@@ -52,24 +54,23 @@ pub(crate) fn build_index(
     cache: &IndexCache<'_>,
     executor: Executor<'_>,
 ) -> Result<IndexFiles, PlanError> {
-    let splits = list_splits(context)?;
-    executor.progress.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
+    let groups = list_splits(context)?;
+    executor.progress.start(Step::Index, groups.iter().map(|(_, group)| group.num_bytes()).sum());
     let mut files = Vec::new();
     let mut changed = IndexVec::filled(ChangedMedia::default(), context.sources.len());
-    for (source, split) in splits {
-        let path = cache.path(source, &split)?;
-        let mut file = IndexFile { source, path, was_read: false };
-        if let Some(found) = reuse_split(context, &file, executor)? {
-            tracing::debug!(index = %file.path.display(), file = %split.file, "index reused");
+    for (source, group) in groups {
+        let mut file = cache.index_file(source, &group)?;
+        if let Some(found) = reuse_group(context, &file, executor)? {
+            tracing::debug!(index = %file.path.display(), files = %group, "index reused");
             #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
             changed[source].add(found);
-            executor.progress.advance(0, split.num_bytes);
+            executor.progress.advance(0, group.num_bytes());
             remove_parts(&file.path)?;
         } else {
             for derived in DerivedFile::ALL {
                 remove_if_there(&derived.beside(&file.path))?;
             }
-            build_split(context, &split, &file, executor)?;
+            build_group(context, &group, &file, executor)?;
             file.was_read = true;
         }
         files.push(file);
@@ -78,8 +79,8 @@ pub(crate) fn build_index(
     Ok(IndexFiles { files, changed })
 }
 
-/// Brings the index of a split up to date; `None` if there is none that could be.
-fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
+/// Brings the index of some splits up to date; `None` if there is none that could be.
+fn reuse_group(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
     if !file.path.exists() || !file.media_path().exists() {
         return Ok(None);
     }
@@ -96,10 +97,10 @@ fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> R
     }
 }
 
-/// Makes the index of a split.
-pub(crate) fn build_split(
+/// Makes the index of some splits.
+pub(crate) fn build_group(
     context: &Context,
-    split: &Split,
+    group: &SplitGroup,
     file: &IndexFile,
     executor: Executor<'_>,
 ) -> Result<(), PlanError> {
@@ -109,7 +110,7 @@ pub(crate) fn build_split(
     let mut kept = KeptRecords::of_parts(&file.path, file.source);
     let is_continued = !kept.is_at_end();
     let mut parts = IndexParts::new(&file.path);
-    let mut raws = open.reader().read(split).map_err(source_error)?;
+    let mut raws = group.read(open.reader());
     let size = BatchSize(AtomicUsize::new(1));
     let batches = std::iter::from_fn(|| {
         let is_ahead = kept.is_at_end();

@@ -12,7 +12,9 @@ use manyframe_sources::{SourceError, Split};
 
 use crate::context::Context;
 use crate::error::PlanError;
+use crate::index::file::IndexFile;
 use crate::index::file_digests::FileDigests;
+use crate::index::group::SplitGroup;
 
 /// Where index files are, below the work directory.
 const DIRECTORY: &str = "index";
@@ -51,23 +53,29 @@ impl<'a> IndexCache<'a> {
         self.digests.of(path)
     }
 
-    /// The index file of a split.
-    pub(crate) fn path(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
-        Ok(self.directory.join(self.file_name(source, split)?))
+    /// The index file of some splits, which is not made yet.
+    pub(crate) fn index_file(&self, source: SourceIndex, group: &SplitGroup) -> Result<IndexFile, PlanError> {
+        let path = self.directory.join(self.file_name(source, group)?);
+        Ok(IndexFile { source, path, num_splits: group.splits().len() as u64, was_read: false })
     }
 
-    /// The name of the index file of a split: equal for equal settings and contents.
-    pub(crate) fn file_name(&self, source: SourceIndex, split: &Split) -> Result<String, PlanError> {
+    /// The name of the index file of some splits: equal for equal settings and contents.
+    pub(crate) fn file_name(&self, source: SourceIndex, group: &SplitGroup) -> Result<String, PlanError> {
         let open = self.context.source(source);
-        let split_text = serde_json::json!(split).to_string();
-        let mut contents = self.digests.of(&self.input_file(source, split)?)?;
-        for table in open.table.options.side_tables() {
-            contents.push_str(&self.digests.of(Path::new(table))?);
+        let mut fields = Vec::new();
+        for split in group.splits() {
+            fields.push(serde_json::json!(split).to_string());
+            fields.push(self.digests.of(&self.input_file(source, split)?)?);
         }
-        // It decides which records are in the index, and changes none.
-        contents.push_str(&open.table.options.condition);
+        if let Some(contents) = fields.last_mut() {
+            for table in open.table.options.side_tables() {
+                contents.push_str(&self.digests.of(Path::new(table))?);
+            }
+            // It decides which records are in the index, and changes none.
+            contents.push_str(&open.table.options.condition);
+        }
         let settings = self.context.source_settings_digest(&open.table);
-        let fields = [split_text.as_bytes(), contents.as_bytes(), &settings.0, ROWS_VERSION.as_bytes()];
+        let fields = fields.iter().map(String::as_bytes).chain([&settings.0[..], ROWS_VERSION.as_bytes()]);
         let digest = Digest::of_fields(fields).to_string();
         Ok(format!("{}-{}.parquet", open.table.name, digest.get(..24).unwrap_or(&digest)))
     }

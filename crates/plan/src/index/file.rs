@@ -1,7 +1,7 @@
 //! The files of an index.
 //!
 //! ```text
-//! WORK/index/SOURCE-DIGEST.parquet                 a row for every record of a split
+//! WORK/index/SOURCE-DIGEST.parquet                 a row for every record of a split, or of several small ones
 //!            SOURCE-DIGEST.media.parquet           the media of its records
 //!            SOURCE-DIGEST.fingerprints.parquet    what its images look like, where the pipeline file asks for that
 //! ```
@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use manyframe_core::SourceIndex;
 use serde::{Deserialize, Serialize};
 
-/// The index file of one split.
+/// The index file of a split, or of several small ones.
 #[derive(Debug, Clone)]
 pub(crate) struct IndexFile {
     pub(crate) source: SourceIndex,
     pub(crate) path: PathBuf,
+    /// Annotation files, or parts of one, that it is made of.
+    pub(crate) num_splits: u64,
     /// Whether it was made now.
     pub(crate) was_read: bool,
 }

@@ -13,6 +13,7 @@ pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod file;
 mod file_digests;
+pub(crate) mod group;
 pub(crate) mod measure;
 pub(crate) mod media;
 mod overlength;
