@@ -4,10 +4,10 @@ the demo's photographs and clips.
 
 Usage: pixel_values.py MANYFRAME OUT CACHE [FAMILY...]
 A value is a level between 0 and 255 that was normalised. No level may differ by more than MOST_LEVELS, and no more than MOST_UNEQUAL of them
-by half a level or more; those of Qwen are equal, whether images are delivered at its processor's size or at their own. Idefics3 and SmolVLM scale an image up to
-three times, by Lanczos' filter. torchvision has it from 0.27 on, and every value is equal; an older one has its processors use Pillow, whose
-weights have 22 bits in place of 15, so that levels differ by up to MOST_OF_PILLOW. CACHE keeps packages. Needs the packages of
-requirements.txt, npm, and the package `manyframe` on the path.
+by half a level or more; those of Qwen are equal, whether images are delivered at its processor's size or at their own. Idefics3 and SmolVLM
+scale an image up to three times, by Lanczos' filter. torchvision has it from 0.27 on, and every value is equal; with an older one, the processor
+that uses Pillow is called, whose weights have 22 bits in place of 15, so that levels differ by up to MOST_OF_PILLOW. CACHE keeps packages. Needs
+the packages of requirements.txt, npm, and the package `manyframe` on the path.
 """
 
 import io
