@@ -16,7 +16,7 @@ help:
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
 	@echo 'make stores    uploads to Ceph, s3s and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
-	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
+	@echo 'make parity    the hybrid model beside PyTorch, also on a needle set, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs, and beside other loaders; JOB=loaders for one job'
 	@echo 'make fuzz      parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
@@ -90,6 +90,10 @@ parity: setup
 	$(TARGET)/debug/manyframe model init .env/parity/model --seed 7
 	$(TARGET)/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu
 	.env/python/parity/bin/python tests/parity/dataset_loss.py .env/parity/demo/3-multi-image .env/parity/model .env/demo/tokenizer.model
+	$(TARGET)/debug/manyframe build pipelines/demo/needles --fresh --quiet --set out=.env/parity/demo \
+	  --set 'source.v-niah.needles.lengths=[8]' --set 'source.vnbench.needles.lengths=[10]' --set 'source.many-images.needles.lengths=[6]'
+	$(TARGET)/debug/manyframe validate .env/parity/demo/needles --model .env/parity/model --needles --device cpu
+	.env/python/parity/bin/python tests/parity/needle_scores.py .env/parity/demo/needles .env/parity/model .env/demo/tokenizer.model
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -33,7 +33,7 @@ fn make_videos(media: &Path) {
 const WAVES: &str = "color=size=128x72:rate=8:duration=6,format=rgb24,\
                      geq=r='128+120*sin((X+90*T)/9)':g='128+120*sin(Y*(1+T)/14)':b=60";
 
-fn make_video(path: &Path, source: &str) {
+pub(crate) fn make_video(path: &Path, source: &str) {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264"]);
     command.args(["-pix_fmt", "yuv420p", "-crf", "10", "-threads", "1"]).arg(path);
@@ -41,7 +41,7 @@ fn make_video(path: &Path, source: &str) {
 }
 
 /// A needle of three frames, from the twelfth frame of its video on.
-fn clip() -> Value {
+pub(crate) fn clip() -> Value {
     json!({ "name": "a wave", "clip": "waves.mp4", "start_s": 1.3, "num_frames": 3, "question": "What is on the cloth?",
             "answer": "waves", "wrong": ["stars", "clubs", "dots "] })
 }
@@ -61,7 +61,7 @@ fn picture(number: u32) -> Vec<u8> {
     encode(&image, image::ImageFormat::Png)
 }
 
-fn needles() -> Vec<Value> {
+pub(crate) fn needles() -> Vec<Value> {
     let mut rows = Vec::new();
     for (number, (colour, wrong)) in [
         ("amber", ["lilac", "olive", "beige"]),
@@ -88,18 +88,18 @@ fn needles() -> Vec<Value> {
     rows
 }
 
-struct Set {
-    workshop: Workshop,
-    settings: Value,
+pub(crate) struct Set {
+    pub(crate) workshop: Workshop,
+    pub(crate) settings: Value,
 }
 
 impl Set {
     /// A set with these settings, besides haystacks and images.
-    fn new(settings: &Value) -> Self {
+    pub(crate) fn new(settings: &Value) -> Self {
         Self::with_needles(settings, &needles())
     }
 
-    fn with_needles(settings: &Value, needles: &[Value]) -> Self {
+    pub(crate) fn with_needles(settings: &Value, needles: &[Value]) -> Self {
         let mut workshop = Workshop::new();
         let media = workshop.path("media");
         make_videos(&media);
@@ -123,12 +123,12 @@ impl Set {
         Self { workshop, settings: all }
     }
 
-    fn build(&self) -> Built {
+    pub(crate) fn build(&self) -> Built {
         self.workshop.build()
     }
 
     /// What the reference says of a dataset.
-    fn check(&self, built: &Built) -> String {
+    pub(crate) fn check(&self, built: &Built) -> String {
         let settings = self.workshop.write("settings.json", self.settings.to_string());
         let paths = [built.dataset.as_path(), &settings, &self.workshop.path("media")];
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -226,62 +226,6 @@ fn a_clip_with_a_frame_of_the_haystack_or_too_few_frames_is_rejected() {
     assert!(detail.ends_with("6 frames, one every 1 s, in \"waves.mp4\" from 0 s on; 7 are to be shown"), "{detail}");
 }
 
-/// Films and photographs that belong to other sources: files, parts of files, members of an archive, and a dataset.
-fn lenders(set: &mut Set) {
-    let workshop = &mut set.workshop;
-    let said = json!([{ "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": "A test." }]);
-    let films = json!([
-        { "id": "w", "video": "wide.mp4", "conversations": said },
-        { "id": "t", "video": "tall.mp4", "conversations": said },
-        { "id": "again", "video": "wide.mp4", "conversations": said },
-    ]);
-    workshop.add_source("films", "llava_video", &films, "take = 0");
-    let photographs: Vec<(String, Vec<u8>)> =
-        (0..6).map(|number| (format!("p{number}.jpg"), crate::support::photo(number, 90, 70))).collect();
-    workshop.write("archive/photos.tar", crate::support::tar_of(&photographs));
-    let photos: Vec<Value> =
-        (0..6).map(|number| crate::support::llava(&format!("p{number}"), &format!("p{number}.jpg"))).collect();
-    workshop.write("photos.json", json!(photos).to_string());
-    workshop.head.push_str(&format!(
-        "[[source]]\nname = \"photos\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\ntake = 0\n",
-        workshop.text("photos.json"),
-        workshop.text("archive/photos.tar"),
-    ));
-    let mut earlier = Workshop::new();
-    let others: Vec<Value> =
-        (6..12).map(|number| crate::support::llava(&format!("{number}"), &format!("{number}.jpg"))).collect();
-    (6..12).for_each(|number| _ = earlier.write(&format!("media/{number}.jpg"), crate::support::photo(number, 90, 70)));
-    earlier.head.push_str("[output]\nformats = [\"parquet\"]\n");
-    earlier.add_source("others", "llava", &json!(others), "");
-    run(&["build", &earlier.pipeline(), "--output", &workshop.text("earlier"), "--quiet"], 0);
-    workshop.head.push_str(&format!(
-        "[[source]]\nname = \"replayed\"\nkind = \"dataset\"\ntake = 0\nfrom = {:?}\n",
-        workshop.text("earlier")
-    ));
-}
-
-#[test]
-fn haystacks_are_taken_from_sources_of_any_kind() {
-    let settings = json!({ "haystacks": [], "haystack_sources": ["films"], "image_sources": ["photos", "replayed"],
-                           "tasks": ["v_niah", "image_retrieval"], "lengths": [12], "questions_per_cell": 3 });
-    let mut set = Set::new(&settings);
-    lenders(&mut set);
-    let built = set.build();
-    assert_eq!(built.manifest.total.num_samples, 2 * 3 * 3 * 4, "{:?}", built.outcomes());
-    built.verify();
-    // The reference knows files: those that the sources name.
-    set.settings["haystacks"] = json!(["wide.mp4", "tall.mp4"]);
-    set.settings["images"] = json!((0..12).map(|number| format!("photo{number}.jpg")).collect::<Vec<_>>());
-    assert!(set.check(&built).starts_with("72 samples, "));
-    let row = built.ledger.iter().find(|row| row.upstream_id.starts_with("v_niah")).unwrap();
-    let sample = built.sample(&row.id.to_string());
-    assert!(sample["visuals"][0]["path"].as_str().unwrap().starts_with("films:"), "{sample}");
-    // What a source lost is found out, as any medium that changes.
-    make_video(&set.workshop.path("media/tall.mp4"), "testsrc=size=96x96:rate=4:duration=3");
-    make_video(&set.workshop.path("media/wide.mp4"), "testsrc2=size=160x90:rate=5:duration=4");
-    assert_eq!(set.build().outcomes()["haystack_too_short"], 36);
-}
-
 #[test]
 fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
     let set = Set::new(&json!({ "lengths": [6, 22], "depths": [500] }));
@@ -292,49 +236,6 @@ fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
         row.detail.as_ref().unwrap().ends_with("21 frames, one every 1 s, in 2 videos; 22 are to be shown"),
         "{row:?}"
     );
-}
-
-const TASKS_OF_VIDEOS: [&str; 10] = [
-    "retrieval_edit",
-    "retrieval_insert",
-    "retrieval_both",
-    "ordering_edit",
-    "ordering_insert",
-    "ordering_both",
-    "counting_edit",
-    "counting_insert",
-    "counting_both",
-    "counting_paste",
-];
-
-#[test]
-fn every_task_is_what_a_reference_makes_of_it_and_loaders_read_it() {
-    let tasks = [&TASKS_OF_VIDEOS[..], &["image_retrieval", "image_ordering", "image_counting"]].concat();
-    for place in ["insert", "replace"] {
-        let set = Set::new(&json!({ "place": place, "tasks": tasks, "lengths": [9], "depths": [500], "num_needles": 3,
-                                    "images": ["photo[0-9].jpg", "photo1?.jpg"], "questions_per_cell": 2, "seed": 5 }));
-        let built = set.build();
-        assert_eq!(built.outcomes(), [("delivered".to_owned(), 13 * 2 * 4)].into());
-        assert!(set.check(&built).starts_with("104 samples, "));
-        built.verify();
-        if place == "replace" {
-            continue;
-        }
-        let (dataset, lmms_eval, vlmevalkit) =
-            (built.dataset.display().to_string(), set.workshop.text("lmms-eval"), set.workshop.text("vlmevalkit"));
-        let export = |form: &str, output: &str, prefix: &str| {
-            run(&["export", &dataset, "--format", form, "--output", output, "--path-prefix", prefix, "--quiet"], 0)
-        };
-        let exported = export("lmms_eval", &lmms_eval, &format!("{lmms_eval}/"));
-        assert!(
-            String::from_utf8_lossy(&exported.stdout).contains("skipped: 24 questions about many images"),
-            "{exported:?}"
-        );
-        export("vlmevalkit", &vlmevalkit, &format!("{vlmevalkit}/"));
-        let read = run_python("video", "tests/python/read_needle_exports.py", &[&dataset, &lmms_eval, &vlmevalkit]);
-        assert!(read.starts_with("104 questions, "), "{read}");
-        assert_eq!(run_python("datasets", "tests/python/ask_lmms_eval_task.py", &[&lmms_eval]), "80 questions\n");
-    }
 }
 
 #[test]

@@ -244,6 +244,27 @@ fn verify_survives_what_a_build_survives() {
 }
 
 #[test]
+fn a_record_that_gets_on_may_take_longer_than_the_limit() {
+    let mut workshop = Workshop::new();
+    let names: Vec<String> = (0..40).map(|number| format!("{number}.jpg")).collect();
+    for (number, name) in (0..).zip(&names) {
+        // A tenth of a second for each of them.
+        workshop.write(&format!("media/{name}"), faulty_photo(number, "slow", true));
+    }
+    let mut record = llava("long", &names[0]);
+    record["image"] = json!(names);
+    record["conversations"][0]["value"] = ["<image>\n".repeat(names.len()), "What is this?".to_owned()].concat().into();
+    workshop.add_source("a", "llava", &json!([record]), "max_rejects = 1.0");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--threads", "1", "--record-timeout", "2"];
+    let started = Instant::now();
+    succeed(with_faults(&workshop, &arguments).env("FAULT_LOG", workshop.path("slow.log")));
+    assert!(started.elapsed() > Duration::from_secs(4));
+    let built = Built::read(&workshop.path("out"));
+    assert_eq!((num_delivered(&built), outcome(&built, "long")), (1, "delivered"), "{:?}", built.outcomes());
+}
+
+#[test]
 fn a_task_on_its_own_survives_a_decoder_that_crashes() {
     let workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));

@@ -147,7 +147,7 @@ struct Supervisor {
     verdicts: File,
     sender: Sender<Event>,
     events: Receiver<Event>,
-    /// Longest time that one thing may take, in seconds.
+    /// Longest time that one thing, or the next part of it, may take, in seconds.
     patience: u32,
     /// Whether the command continues where it was interrupted.
     continues: bool,
@@ -215,7 +215,7 @@ impl Supervisor {
                 Ok(Loss { why: by_signal(signal), code: RejectCode::DecoderCrashed, suspects })
             }
             Ok(End::Stalled(suspects)) => {
-                let why = format!("a record took more than {} s", self.patience);
+                let why = format!("a record did not get on for {} s", self.patience);
                 Ok(Loss { why, code: RejectCode::DecoderStalled, suspects })
             }
             Err(error) => Err(cannot_run(&error)),
@@ -239,7 +239,7 @@ impl Supervisor {
                 Ok(End::Requested(signal)) => return Err(signal),
                 Ok(End::Crashed(signal)) => Some(crashed(&by_signal(signal))),
                 Ok(End::Stalled(_)) => {
-                    let detail = format!("not done after {} s, twice", self.patience);
+                    let detail = format!("nothing more was done for {} s, twice", self.patience);
                     Some(Rejection::new(RejectCode::DecoderStalled, detail))
                 }
                 Ok(End::Exited(_)) | Err(_) => survivors.is_to_blame(&attempt).then(|| fallback.clone()),
@@ -351,26 +351,26 @@ impl Survivors {
     }
 }
 
-/// For how many looks threads have been working on what they work on.
+/// For how many looks threads have been working on the parts that they work on: a thread, its piece of work, and how many parts of
+/// that are done.
 struct WorkClock {
     is_attempt: bool,
     patience: u32,
-    since: HashMap<(u64, u64), u32>,
+    since: HashMap<(u64, u64, u64), u32>,
 }
 
 impl WorkClock {
     /// What has been in flight for too long. An attempt is one thing, from its start on.
     fn overdue(&mut self, notes: &File) -> Vec<WorkInFlight> {
-        let works = if self.is_attempt {
-            vec![WorkInFlight { thread: 0, sequence: 0, description: Vec::new() }]
-        } else {
-            read_in_flight(notes)
-        };
-        let looks = |work: &WorkInFlight| self.since.get(&(work.thread, work.sequence)).map_or(1, |looks| looks + 1);
-        self.since = works.iter().map(|work| ((work.thread, work.sequence), looks(work))).collect();
-        let is_overdue = |work: &WorkInFlight| {
-            self.since.get(&(work.thread, work.sequence)).is_some_and(|looks| *looks > self.patience)
-        };
+        let mut works = read_in_flight(notes);
+        if self.is_attempt {
+            let num_parts = works.iter().map(|work| work.num_parts).sum();
+            works = vec![WorkInFlight { thread: 0, sequence: 0, num_parts, description: Vec::new() }];
+        }
+        let key = |work: &WorkInFlight| (work.thread, work.sequence, work.num_parts);
+        let looks = |work: &WorkInFlight| self.since.get(&key(work)).map_or(1, |looks| looks + 1);
+        self.since = works.iter().map(|work| (key(work), looks(work))).collect();
+        let is_overdue = |work: &WorkInFlight| self.since.get(&key(work)).is_some_and(|looks| *looks > self.patience);
         works.into_iter().filter(is_overdue).collect()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use manyframe_base::in_flight::InFlight;
+use manyframe_base::in_flight::{Entered, InFlight};
 use manyframe_base::{Progress, Step};
 use manyframe_plan::{Attempt, Verdict};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -58,8 +58,8 @@ pub(crate) enum Session {
     Orphan,
     /// It does the work of a command.
     Worker { orders: Orders, notes: Arc<InFlight>, verdicts: Vec<Verdict> },
-    /// It tries one thing.
-    Attempt { stage: usize, attempt: Attempt },
+    /// It tries one thing, and notes how far it is.
+    Attempt { stage: usize, attempt: Attempt, notes: Option<InFlight> },
 }
 
 impl Session {
@@ -79,12 +79,13 @@ impl Session {
             let notes = fs::read_link(format!("/proc/self/fd/{}", orders.notes)).unwrap_or_default();
             return if notes.to_string_lossy().contains(NOTES) { Self::Orphan } else { Self::Alone };
         }
+        let notes = File::options().read(true).write(true).open(format!("/proc/self/fd/{}", orders.notes));
+        let notes = notes.and_then(InFlight::new);
         if let Some(attempt) = orders.attempt {
             machine::limit_memory();
-            return Self::Attempt { stage: orders.stage, attempt };
+            return Self::Attempt { stage: orders.stage, attempt, notes: notes.ok() };
         }
-        let notes = File::options().read(true).write(true).open(format!("/proc/self/fd/{}", orders.notes));
-        match notes.and_then(InFlight::new) {
+        match notes {
             Ok(notes) => {
                 let verdicts = fs::read(format!("/proc/self/fd/{}", orders.verdicts)).unwrap_or_default();
                 let verdicts = serde_json::from_slice(&verdicts).unwrap_or_default();
@@ -97,7 +98,15 @@ impl Session {
     /// The one thing that this process is to try, and the stage that it belongs to.
     pub(crate) fn attempt(&self) -> Option<(usize, &Attempt)> {
         match self {
-            Self::Attempt { stage, attempt } => Some((*stage, attempt)),
+            Self::Attempt { stage, attempt, .. } => Some((*stage, attempt)),
+            _ => None,
+        }
+    }
+
+    /// Has a supervisor see how far an attempt is, until the result is dropped.
+    pub(crate) fn enter_attempt(&self) -> Option<Entered<'_>> {
+        match self {
+            Self::Attempt { notes: Some(notes), .. } => Some(notes.enter(b"an attempt")),
             _ => None,
         }
     }

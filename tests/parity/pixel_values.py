@@ -3,9 +3,11 @@
 the demo's photographs and clips.
 
 Usage: pixel_values.py MANYFRAME OUT CACHE [FAMILY...]
-A value is a level between 0 and 255 that was normalised. No level may differ by more than MOST_LEVELS, or by more than MOST_TWICE where
-images are scaled several times, and no more than MOST_UNEQUAL of them by half a level or more. CACHE keeps packages. Needs the packages of requirements.txt, npm, and the package
-`manyframe` on the path.
+A value is a level between 0 and 255 that was normalised. No level may differ by more than MOST_LEVELS, and no more than MOST_UNEQUAL of them
+by half a level or more; those of Qwen are equal, whether images are delivered at its processor's size or at their own. Idefics3 and SmolVLM
+scale an image up to three times, by Lanczos' filter. torchvision has it from 0.27 on, and every value is equal; with an older one, the processor
+that uses Pillow is called, whose weights have 22 bits in place of 15, so that levels differ by up to MOST_OF_PILLOW. CACHE keeps packages. Needs
+the packages of requirements.txt, npm, and the package `manyframe` on the path.
 """
 
 import io
@@ -22,6 +24,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
 
 import numpy  # noqa: E402
 import torch  # noqa: E402
+import torchvision  # noqa: E402
 import transformers  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -30,13 +33,17 @@ import manyframe  # noqa: E402
 import read_families  # noqa: E402
 
 MOST_LEVELS = 2
-MOST_TWICE = 3
+MOST_OF_PILLOW = 3
 MOST_UNEQUAL = 0.02
 
 VILA = families.CHATML + ["<image>", "<video>"]
 families.TOKENS |= {"nvila": VILA, "longvila": VILA}
 read_families.NPM |= {"nvila": "qwen3", "longvila": "qwen3"}
 QWEN = ("qwen2.5-vl", "qwen3-vl", "qwen3.5")
+LANCZOS = ("idefics3", "smolvlm")
+HAS_LANCZOS = tuple(int(part) for part in torchvision.__version__.split(".")[:2]) >= (0, 27)
+# Images keep their size, so that both sides scale them.
+ORIGINAL = "images.resize=original"
 
 
 def processors(family, model):
@@ -46,12 +53,11 @@ def processors(family, model):
         return transformers.SiglipImageProcessor(size=dict(height=384, width=384), **families.HALF), None
     _, parts, _, _ = families.FAMILIES[family](model)
     images = parts["image_processor"]
-    if family in ("idefics3", "smolvlm"):
-        # By Lanczos' filter also with a torchvision that lacks it.
+    if family in LANCZOS and not HAS_LANCZOS:
         backend = dict(idefics3="Idefics3ImageProcessorPil", smolvlm="SmolVLMImageProcessorPil")[family]
         made = getattr(transformers, backend)(**{name: value for name, value in images.to_dict().items() if name in SETTINGS})
         return made, None
-    return images, None if family == "nvila" else parts.get("video_processor")
+    return images, None if family == "nvila" or family in LANCZOS else parts.get("video_processor")
 
 
 SETTINGS = ("size", "max_image_size", "do_image_splitting", "image_mean", "image_std")
@@ -60,7 +66,7 @@ CALLS = {
     "internvl": (dict(crop_to_patches=True), {}),
     "nvila": (dict(crop_to_patches=True), dict(crop_to_patches=False)),
     "smolvlm": ({}, dict(do_image_splitting=False, size=dict(longest_edge=512))),
-} | {family: (dict(do_resize=False), {}) for family in QWEN}
+}
 
 
 def media(row):
@@ -76,10 +82,10 @@ def media(row):
     return photos, clips
 
 
-def expected(family, model, photos, clips):
-    """The values of the images and of the videos of a sample."""
+def expected(family, model, photos, clips, at_size):
+    """The values of the images and of the videos of a sample. Those that are delivered at the processor's size are not scaled again."""
     images, videos = processors(family, model)
-    for_images, for_frames = CALLS.get(family, ({}, {}))
+    for_images, for_frames = CALLS.get(family, (at_size, {}))
     of_images, of_videos = [], []
     # These take all images of a sample together.
     together = [photos] if family in ("llava-onevision", "idefics3", "smolvlm") else photos
@@ -91,7 +97,7 @@ def expected(family, model, photos, clips):
         if videos is None:
             of_videos += [images([frame], return_tensors="pt", **for_frames)["pixel_values"] for frame in clip]
         else:
-            call = dict(do_sample_frames=False) | (dict(do_resize=False) if family in QWEN else {})
+            call = dict(do_sample_frames=False) | at_size
             made = videos(videos=[clip.transpose(0, 3, 1, 2)], return_tensors="pt", input_data_format="channels_first", **call)
             of_videos.append(made["pixel_values_videos"])
     return [flat(family, values) for values in (of_images, of_videos)]
@@ -119,11 +125,13 @@ def deviation(family, model):
     return numpy.asarray(images.image_std, numpy.float32)
 
 
-def compare(program, family, settings, out, cache):
+def compare(program, case, out, cache):
     """Samples, and the difference of each level."""
+    family, settings, *more = case
     read_families.SETTINGS[family] = settings
+    at_size = dict(do_resize=False) if family in QWEN and ORIGINAL not in more else {}
     tokenizer, template = read_families.tokenizer_of(family, cache), families.template(family, cache)
-    model = read_families.build(program, family, out, tokenizer, None if family not in families.WITHOUT_BUILT_IN else template)
+    model = read_families.build(program, family, out, tokenizer, None if family not in families.WITHOUT_BUILT_IN else template, more)
     dataset = out / "dataset"
     longest = max(row["num_tokens"] for row in read_families.rows(dataset))
     command = [program, "pack", str(dataset), "--set", f"max_tokens={longest}"]
@@ -134,7 +142,7 @@ def compare(program, family, settings, out, cache):
     for pack in manyframe.PackDataset(dataset, images="values"):
         made = []
         for sample in pack["sample_ids"]:
-            made.append(expected(family, model, *media(rows[sample])))
+            made.append(expected(family, model, *media(rows[sample]), at_size))
         for name, values in zip(("pixel_values", "pixel_values_videos"), zip(*made)):
             values = [value for value in values if value is not None]
             if not values:
@@ -149,7 +157,9 @@ def compare(program, family, settings, out, cache):
 
 CASES = [
     ("qwen2.5-vl", read_families.SETTINGS["qwen2.5-vl"]),
+    ("qwen2.5-vl", read_families.SETTINGS["qwen2.5-vl"], ORIGINAL),
     ("qwen3-vl", read_families.SETTINGS["qwen3-vl"]),
+    ("qwen3-vl", read_families.SETTINGS["qwen3-vl"], ORIGINAL),
     ("internvl", ["max_tiles = 6"]),
     ("llava-1.5", []),
     ("llava-1.5", ["pad = true"]),
@@ -173,14 +183,16 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     is_different = False
-    for number, (family, settings) in enumerate(CASES):
+    for number, case in enumerate(CASES):
+        family, settings, *more = case
         if wanted and family not in wanted:
             continue
-        samples, differences = compare(str(pathlib.Path(program).resolve()), family, settings, out / f"{number}-{family}", cache)
+        samples, differences = compare(str(pathlib.Path(program).resolve()), case, out / f"{number}-{family}", cache)
         most, unequal = float(differences.max()), (differences >= 0.5).mean()
-        title = " ".join([family, *settings])
+        title = " ".join([family, *settings, *more])
         print(f"{title}: {samples} samples, {len(differences)} values, at most {most:.2f} levels apart, {unequal:.4%} by a half or more", flush=True)
-        allowed = MOST_TWICE if family in ("idefics3", "smolvlm") else MOST_LEVELS
+        is_exact = family in QWEN or family in LANCZOS and HAS_LANCZOS
+        allowed = 0 if is_exact else MOST_OF_PILLOW if family in LANCZOS else MOST_LEVELS
         is_different |= bool(round(most) > allowed or unequal > MOST_UNEQUAL)
     sys.exit(1 if is_different else 0)
 

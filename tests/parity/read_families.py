@@ -109,8 +109,9 @@ def tokenizer_of(family, cache):
     return path
 
 
-def build(manyframe, family, out, tokenizer, template):
-    """The dataset of a family in a template of its own, or in the one that is built in; and all settings of the family."""
+def build(manyframe, family, out, tokenizer, template, more=()):
+    """The dataset of a family in a template of its own, or in the one that is built in; and all settings of the family. `more` are settings
+    outside of `[model]`."""
     out.mkdir(parents=True, exist_ok=True)
     text = PIPELINE + ("" if family in WITHOUT_VIDEOS else VIDEOS)
     values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, template="", annotations=ANNOTATIONS, media=MEDIA)
@@ -118,7 +119,8 @@ def build(manyframe, family, out, tokenizer, template):
         (out / "chat_template.jinja").write_text(template)
         values["template"] = f'template = {{ jinja = "{out / "chat_template.jinja"}" }}'
     (out / "pipeline.toml").write_text(text.format(settings="\n".join(SETTINGS.get(family, [])), **values))
-    subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    more = [argument for setting in more for argument in ("--set", setting)]
+    subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet", *more], check=True, stdout=subprocess.DEVNULL)
     settings = [argument for setting in SETTINGS.get(family, []) for argument in ("--set", setting.replace(" = ", "=", 1))]
     said = subprocess.run([manyframe, "tokens", "--json", "--family", family, *settings, "64x64"], check=True, capture_output=True)
     return json.loads(said.stdout)["settings"]

@@ -1,22 +1,15 @@
-"""Reads evaluation sets as the loaders of lmms-eval and VLMEvalKit do, and compares them with the dataset.
+"""Reads evaluation sets as the loaders of lmms-eval and VNBench do, and compares them with the dataset: read_needle_exports.py DATASET LMMS_EVAL
 
-usage: read_needle_exports.py DATASET LMMS_EVAL VLMEVALKIT
+Written after the public loaders; none of their code is used. Loaders of VNBench take the file that `video_name` ends with. Their scoring knows
+nine `task_type`s, counts the right answers of each video, and takes four for a right one.
 
-Written after the public loaders; none of their code is used.
-
-* Loaders of VNBench take the file that `video_name` ends with, and know nine `task_type`s.
-* VLMEvalKit reads a table of custom multiple choice by pandas, with `index`, `question`, a column for each option, `answer` and `image_path`,
-  which is a path or a list as Python writes it. One that is circular has groups of indices that are equal modulo 1,000,000, the least of which
-  is below it.
-
-Prints how many questions, frames and images were compared; exits with 1 at the first fault.
+Prints how many questions and frames were compared, and how many videos VNBench's scoring finds right of each type; exits with 1 at the first
+fault.
 """
 
-import ast
-import csv
 import json
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -36,11 +29,11 @@ def images_of_samples(dataset: Path) -> dict[str, list[bytes]]:
 
 
 def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:
-    docs = json.loads((directory / "vnbench.json").read_text())
+    docs = json.loads((directory / "needles.json").read_text())
     lines = [line for line in lines if not line["task"].startswith("image_")]
     if [doc["sample"] for doc in docs] != [line["sample"] for line in lines]:
-        fail("vnbench.json has other questions than the videos of the dataset")
-    num_frames, right, frames_of = 0, Counter(), {}
+        fail("needles.json has other questions than the videos of the dataset")
+    num_frames, frames_of = 0, {}
     for doc, line in zip(docs, lines):
         path = directory / "videos" / doc["video_name"].split("/")[-1]
         if path not in frames_of:
@@ -59,41 +52,30 @@ def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:
         options = dict(text.split(". ", 1) for text in doc["question"].split("\n")[1:])
         if doc["task_type"] not in TASK_TYPES or options[doc["answer"]] != line["answer_text"]:
             fail(f"the answer of {doc} is not {line['answer_text']!r}")
-        right[path] += doc["answer"] in LETTERS
-    if set(right.values()) != {4}:
-        fail(f"a video has other numbers of questions than 4: {set(right.values())}")
     return num_frames
 
 
-def read_vlmevalkit(directory: Path, lines: list[dict], images: dict) -> int:
-    with open(directory / "needles_circular.tsv", newline="") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
-    if len(rows) != len(lines):
-        fail(f"the table has {len(rows)} questions, expected {len(lines)}")
-    groups = defaultdict(set)
-    for row, line in zip(rows, lines):
-        groups[int(row["index"]) % 1_000_000].add((line["group"], int(row["index"]) // 1_000_000))
-    if any({place for _, place in group} != set(range(4)) or len({name for name, _ in group}) > 1 for group in groups.values()):
-        fail(f"indices do not group permutations: {dict(groups)}")
-    num_images = 0
-    for row, line in zip(rows, lines):
-        text = row["image_path"]
-        paths = ast.literal_eval(text) if text.startswith("[") and text.endswith("]") else [text]
-        if [Path(path).read_bytes() for path in paths] != images[line["sample"]]:
-            fail(f"the images of {row['index']} are not those of its sample")
-        if row["question"] != line["question"] or row[row["answer"]] != line["answer_text"] or row["category"] != line["task"]:
-            fail(f"{row} is not {line}")
-        num_images += len(paths)
-    return num_images
+def score_as_vnbench(path: Path) -> dict[str, tuple[int, int]]:
+    """Of each type, how many videos are right if every answer is, and how many there are."""
+    videos: dict[str, tuple[str, int]] = {}
+    for doc in json.loads(path.read_text()):
+        kind, num_right = videos.get(doc["video_name"].split("/")[-1], (doc["task_type"], 0))
+        videos[doc["video_name"].split("/")[-1]] = kind, num_right + (doc["answer"] in LETTERS)
+    scores = dict.fromkeys(TASK_TYPES, (0, 0))
+    for kind, num_right in videos.values():
+        scores[kind] = scores[kind][0] + (num_right == 4), scores[kind][1] + 1
+    return {kind: score for kind, score in sorted(scores.items()) if score[1]}
 
 
 def main() -> None:
-    dataset, lmms_eval, vlmevalkit = map(Path, sys.argv[1:])
+    dataset, lmms_eval = map(Path, sys.argv[1:])
     lines = [json.loads(line) for line in (dataset / "needles.jsonl").read_text().splitlines()]
-    images = images_of_samples(dataset)
-    num_frames = read_lmms_eval(lmms_eval, lines, images)
-    num_images = read_vlmevalkit(vlmevalkit, lines, images)
-    print(f"{len(lines)} questions, {num_frames} frames, {num_images} images")
+    num_frames = read_lmms_eval(lmms_eval, lines, images_of_samples(dataset))
+    print(f"{len(lines)} questions, {num_frames} frames")
+    for name in ("vnbench.json", "vnbench_both.json"):
+        if (lmms_eval / name).is_file():
+            scores = [f"{kind} {right}/{number}" for kind, (right, number) in score_as_vnbench(lmms_eval / name).items()]
+            print(f"{name}: {', '.join(scores)}")
 
 
 if __name__ == "__main__":

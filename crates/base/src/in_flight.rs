@@ -2,21 +2,23 @@
 //!
 //! ```text
 //! 0     4 KiB      what the whole process does: six numbers
-//! 4096  16 KiB     the first thread: sequence number (odd while it works), length, description
+//! 4096  16 KiB     the first thread: sequence number (odd while it works), parts done, length, description
 //!       16 KiB     the second thread …
 //! ```
 //!
-//! Writing is two small writes for each piece of work, without a flush: a killed process has left them with the system.
+//! Writing is two small writes for each piece of work and one for each part of it, without a flush: a killed process has left them
+//! with the system.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const THREADS_START: u64 = 4096;
 const THREAD_BYTES: u64 = 16 << 10;
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 24;
 const MAX_DESCRIPTION_BYTES: usize = THREAD_BYTES as usize - HEAD_BYTES;
 
 static NEXT_THREAD: AtomicU64 = AtomicU64::new(0);
@@ -25,12 +27,14 @@ thread_local! {
     static THREAD: u64 = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
     /// Odd while the thread works.
     static SEQUENCE: Cell<u64> = const { Cell::new(0) };
+    /// While the thread works: where that is noted, and how many parts of it are done.
+    static PARTS: RefCell<Option<(Arc<File>, u64)>> = const { RefCell::new(None) };
 }
 
 /// The file, open for the threads of one process.
 #[derive(Debug)]
 pub struct InFlight {
-    file: File,
+    file: Arc<File>,
 }
 
 /// What one thread was working on when the file was read.
@@ -40,6 +44,8 @@ pub struct WorkInFlight {
     pub thread: u64,
     /// Differs from piece to piece of a thread's work.
     pub sequence: u64,
+    /// Parts of it that are done, such as images and frames.
+    pub num_parts: u64,
     /// What it is working on.
     pub description: Vec<u8>,
 }
@@ -58,7 +64,7 @@ impl InFlight {
         if file.metadata()?.len() > THREADS_START {
             file.set_len(THREADS_START)?;
         }
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file) })
     }
 
     /// Notes that this thread works on something until the result is dropped. What is nested in other work is not noted, and
@@ -69,7 +75,9 @@ impl InFlight {
             return Entered(None);
         }
         SEQUENCE.set(sequence + 1);
+        PARTS.set(Some((Arc::clone(&self.file), 0)));
         let mut bytes = (sequence + 1).to_le_bytes().to_vec();
+        bytes.extend(0_u64.to_le_bytes());
         bytes.extend((description.len() as u64).to_le_bytes());
         bytes.extend_from_slice(description);
         _ = self.file.write_all_at(&bytes, start_of(THREAD.with(|thread| *thread)));
@@ -92,9 +100,20 @@ impl Drop for Entered<'_> {
         if let Some(in_flight) = self.0 {
             let sequence = SEQUENCE.get() + 1;
             SEQUENCE.set(sequence);
+            PARTS.set(None);
             _ = in_flight.file.write_all_at(&sequence.to_le_bytes(), start_of(THREAD.with(|thread| *thread)));
         }
     }
+}
+
+/// Notes that a part of what this thread works on is done: an image, or a frame. Whoever watches the process knows from it that
+/// work which takes long goes on. Nothing, if its work is not noted.
+pub fn part_done() {
+    PARTS.with_borrow_mut(|parts| {
+        let Some((file, num_parts)) = parts else { return };
+        *num_parts += 1;
+        _ = file.write_all_at(&num_parts.to_le_bytes(), start_of(THREAD.with(|thread| *thread)) + 8);
+    });
 }
 
 fn start_of(thread: u64) -> u64 {
@@ -116,10 +135,11 @@ pub fn read_in_flight(file: &File) -> Vec<WorkInFlight> {
 fn read_thread(file: &File, thread: u64) -> Option<WorkInFlight> {
     let start = start_of(thread);
     let sequence = read_u64(file, start).filter(|sequence| !sequence.is_multiple_of(2))?;
-    let length = usize::try_from(read_u64(file, start + 8)?).ok().filter(|length| *length <= MAX_DESCRIPTION_BYTES)?;
+    let num_parts = read_u64(file, start + 8)?;
+    let length = usize::try_from(read_u64(file, start + 16)?).ok().filter(|length| *length <= MAX_DESCRIPTION_BYTES)?;
     let mut description = vec![0; length];
     file.read_exact_at(&mut description, start + HEAD_BYTES as u64).ok()?;
-    Some(WorkInFlight { thread, sequence, description })
+    Some(WorkInFlight { thread, sequence, num_parts, description })
 }
 
 fn read_u64(file: &File, position: u64) -> Option<u64> {
@@ -160,6 +180,26 @@ mod tests {
         InFlight::new(file.try_clone().unwrap()).unwrap();
         assert!(described(&file).is_empty());
         drop(again);
+    }
+
+    #[test]
+    fn parts_are_counted_in_each_piece_of_work() {
+        let file = tempfile::tempfile().unwrap();
+        let in_flight = InFlight::new(file.try_clone().unwrap()).unwrap();
+        let num_parts = || read_in_flight(&file).iter().map(|work| work.num_parts).collect::<Vec<_>>();
+        part_done();
+        let first = in_flight.enter(b"first");
+        assert_eq!(num_parts(), [0]);
+        let nested = in_flight.enter(b"nested");
+        part_done();
+        drop(nested);
+        part_done();
+        assert_eq!(num_parts(), [2]);
+        drop(first);
+        part_done();
+        let second = in_flight.enter(b"second");
+        assert_eq!(num_parts(), [0]);
+        drop(second);
     }
 
     #[test]

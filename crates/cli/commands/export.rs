@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         (ExportForm::LlavaJson, true) => (ExportFormat::LlavaPacks, "data.json"),
         (ExportForm::PackedParquet, _) => (ExportFormat::PackedParquet, ""),
         (ExportForm::XtunerPack, _) => (ExportFormat::XtunerPacks, "paths.json"),
-        (ExportForm::LmmsEval, _) => (ExportFormat::LmmsEval, "vnbench.json"),
+        (ExportForm::LmmsEval, _) => (ExportFormat::LmmsEval, "needles.json"),
         (ExportForm::Vlmevalkit, _) => (ExportFormat::VlmEvalKit, "needles_circular.tsv"),
     };
     let is_evaluation = matches!(format, ExportFormat::LmmsEval | ExportFormat::VlmEvalKit);

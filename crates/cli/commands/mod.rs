@@ -51,6 +51,7 @@ use crate::{exit, output};
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> {
     let global = &arguments.global;
     if let Some((stage, attempt)) = session.attempt() {
+        let _entered = session.enter_attempt();
         return run_attempt(&arguments.command, stage, attempt);
     }
     match &arguments.command {

@@ -161,8 +161,8 @@ reject_codes! {
     /// Its decoder ended the process, twice: once among others, once alone.
     DecoderCrashed = "decoder_crashed",
         cure: "encode the file again with another program, or leave the record out; it is tried again by `build --fresh`",
-    /// Its decoder did not end within the time that a record may take, twice: once among others, once alone; or reading it did
-    /// not end within the time that any good file needs.
+    /// Its decoder did not end, and no image or frame more came of it, within `--record-timeout`, twice: once among others, once
+    /// alone; or reading it did not end within the time that any good file needs.
     DecoderStalled = "decoder_stalled",
         cure: "raise `--record-timeout` if the disk is slow, or encode the file again; it is tried again by `build --fresh`",
     /// The video has no frame that can be decoded.

@@ -24,9 +24,10 @@ use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::exported::{Exported, images_of};
-use crate::needle_export::{write_lmms_eval, write_vlmevalkit};
+use crate::needle_export::write_lmms_eval;
 use crate::pack_reader::PackReader;
 use crate::packed::{write_packed_parquet, write_xtuner_packs};
+use crate::vlmevalkit::write_vlmevalkit;
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

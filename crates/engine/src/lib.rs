@@ -89,6 +89,7 @@ mod task;
 mod task_range;
 mod validate;
 mod verify;
+mod vlmevalkit;
 mod work;
 mod work_state;
 

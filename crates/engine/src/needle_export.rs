@@ -1,14 +1,16 @@
-//! Evaluation sets as the loaders of lmms-eval and VLMEvalKit read them.
+//! Evaluation sets as the loaders of lmms-eval and of VNBench read them.
 //!
-//! | form | files | what reads it |
-//! |---|---|---|
-//! | `lmms_eval` | `vnbench.json`, `videos/GROUP.avi`, `needles.yaml`, `needle_task.py` | the task that these describe, and those that read VNBench's file: `video_name`, `question`, `answer`, `task_type`; a group of four has one video |
-//! | `vlmevalkit` | `needles_circular.tsv`, `images/VISUALS/NNNN.jpg` | custom multiple choice, circular as the name says: `index`, `question`, `A` …, `answer`, `category`, `image_path` |
+//! | files | what reads them |
+//! |---|---|
+//! | `needles.json`, `needles.yaml`, `needle_task.py` | lmms-eval: a task of its own, which asks every question about a video |
+//! | `vnbench.json`, `vnbench_both.json` | those that read VNBench's file: `video_name`, `question`, `answer`, `task_type` |
+//! | `videos/GROUP.avi` | all of them: the frames as they are, one file for each group of permutations |
 //!
-//! A video is its frames as they are, one file for each group of permutations.
+//! VNBench's scoring knows nine names, and counts a video of which four questions are right. Groups of another size are therefore in
+//! `needles.json` only. It has no task about images and texts together: these have the names of its third tasks of each kind, in a file
+//! of their own, so that no score is of two tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -22,18 +24,17 @@ use serde::Serialize;
 use crate::error::EngineError;
 use crate::exported::Exported;
 
-/// The file of questions for lmms-eval.
-const LMMS_EVAL_FILE: &str = "vnbench.json";
-/// The task of lmms-eval that reads it: its settings, with `{prefix}` before the file of questions, and its functions.
+/// The questions that the task of lmms-eval asks.
+const LMMS_EVAL_FILE: &str = "needles.json";
+/// Those of VNBench's tasks, and those about images and texts together.
+const VNBENCH_FILES: [&str; 2] = ["vnbench.json", "vnbench_both.json"];
+/// Questions of a video that VNBench's scoring expects.
+const VNBENCH_GROUP: u32 = 4;
+/// The task of lmms-eval: its settings, with `{prefix}` before the file of questions, and its functions.
 const LMMS_EVAL_TASK: [(&str, &str); 2] = [
     ("needles.yaml", include_str!("lmms_eval/needles.yaml")),
     ("needle_task.py", include_str!("lmms_eval/needle_task.py")),
 ];
-/// The file of questions for VLMEvalKit, which evaluates those circularly that have the word in their name.
-const VLMEVALKIT_FILE: &str = "needles_circular.tsv";
-/// What the index of a permutation is above that of the one before it, so that VLMEvalKit finds those of a group.
-const NEXT_PERMUTATION: u64 = 1_000_000;
-
 /// A question as VNBench has it, and where it is in its grid.
 #[derive(Serialize)]
 struct LmmsEvalQuestion<'a> {
@@ -68,8 +69,9 @@ pub(crate) fn write_lmms_eval(
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
     let mut done = Exported::default();
-    let mut first_sources = BTreeMap::new();
+    let (mut first_sources, mut in_order) = (BTreeMap::new(), Vec::new());
     for entry in dataset.needles()? {
+        in_order.push(entry.sample);
         first_sources.entry(entry.question.task).or_insert(entry.source);
     }
     let mut records: BTreeMap<RecordId, LmmsEvalQuestion<'_>> = BTreeMap::new();
@@ -92,101 +94,42 @@ pub(crate) fn write_lmms_eval(
         records.insert(sample.id, lmms_eval_question(entry, format!("{prefix}{name}"), vnbench_type));
         Ok(())
     })?;
-    let in_order: Vec<&LmmsEvalQuestion<'_>> = in_order(dataset, &records)?;
-    let text = serde_json::to_vec_pretty(&in_order).map_err(|error| damaged(dataset, &error))?;
-    write_atomic(&staged.join(LMMS_EVAL_FILE), &text)?;
+    let asked: Vec<(&LmmsEvalQuestion<'_>, &NeedleEntry)> =
+        in_order.iter().filter_map(|id| Some((records.get(id)?, questions.get(id)?))).collect();
+    let all: Vec<&LmmsEvalQuestion<'_>> = asked.iter().map(|(question, _)| *question).collect();
+    done.num_bytes += write_questions(dataset, &staged.join(LMMS_EVAL_FILE), &all)?;
+    for (name, is_of_both) in VNBENCH_FILES.into_iter().zip([false, true]) {
+        let is_of_file = |entry: &NeedleEntry| {
+            let question = &entry.question;
+            is_of_both_kinds(question.task) == is_of_both
+                && (question.num_permutations, question.options.len()) == (VNBENCH_GROUP, VNBENCH_GROUP as usize)
+        };
+        let of_file: Vec<_> =
+            asked.iter().filter(|(_, entry)| is_of_file(entry)).map(|(question, _)| *question).collect();
+        if !of_file.is_empty() {
+            done.num_bytes += write_questions(dataset, &staged.join(name), &of_file)?;
+        }
+    }
     for (name, text) in LMMS_EVAL_TASK {
         write_atomic(&staged.join(name), text.replace("{prefix}", prefix).as_bytes())?;
     }
-    done.num_records = in_order.len() as u64;
-    done.num_bytes += text.len() as u64;
+    done.num_records = all.len() as u64;
     Ok(done)
 }
 
-/// Writes the evaluation sets of a dataset for VLMEvalKit. Frames are images.
-///
-/// # Errors
-///
-/// As [`write_lmms_eval`].
-pub(crate) fn write_vlmevalkit(
+/// Writes questions as a list in JSON; returns its size.
+fn write_questions(
     dataset: &DatasetReader,
-    (staged, prefix): (&Path, &str),
-    progress: &dyn Progress,
-) -> Result<Exported, EngineError> {
-    let questions = questions(dataset)?;
-    let num_options = questions.values().map(|entry| entry.question.options.len()).max().unwrap_or(0);
-    let mut done = Exported::default();
-    let mut images: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for_each_sample(dataset, progress, |sample| {
-        let Some(entry) = questions.get(&sample.id) else { return Ok(()) };
-        let visuals = &entry.question.visuals;
-        if images.contains_key(visuals) {
-            return Ok(());
-        }
-        let directory = staged.join("images").join(visuals);
-        fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
-        let mut paths = Vec::new();
-        for (number, image) in sample.images.iter().enumerate() {
-            let name = format!("images/{visuals}/{number:04}.{}", image.format.extension());
-            let path = staged.join(&name);
-            let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
-            written.map_err(FileError::write(&path))?;
-            done.num_bytes += image.bytes.len() as u64;
-            paths.push(format!("{prefix}{name}"));
-        }
-        done.num_images += paths.len() as u64;
-        images.insert(visuals.clone(), paths);
-        Ok(())
-    })?;
-    let letters: Vec<String> = ('A'..='Z').take(num_options).map(String::from).collect();
-    let mut text =
-        format!("index\tcategory\tquestion\t{}\tanswer\timage_path\tlength\tdepth\tgroup\n", letters.join("\t"));
-    let mut groups = GroupNumbers::default();
-    for entry in dataset.needles()?.iter().filter(|entry| questions.contains_key(&entry.sample)) {
-        let question = &entry.question;
-        let index = groups.index_of(entry).to_string();
-        let mut cells = vec![index, question.task.as_str().to_owned(), question.question.clone()];
-        cells.extend(
-            (0..num_options).map(|place| question.options.get(place).map_or_else(String::new, |it| it.text.clone())),
-        );
-        let paths = images.get(&question.visuals).map_or(&[][..], Vec::as_slice);
-        cells.push(question.answer.clone());
-        // A list of texts reads the same in Python: the loader evaluates it.
-        cells.push(serde_json::json!(paths).to_string());
-        cells.push(question.length.to_string());
-        cells.push(question.depth.map_or_else(String::new, |depth| depth.to_string()));
-        cells.push(question.group.clone());
-        let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
-        _ = writeln!(text, "{}", cells.join("\t"));
-        done.num_records += 1;
-    }
-    write_atomic(&staged.join(VLMEVALKIT_FILE), text.as_bytes())?;
-    done.num_bytes += text.len() as u64;
-    Ok(done)
-}
-
-/// Numbers of groups in the order in which their questions come, and how many of each there were.
-#[derive(Default)]
-struct GroupNumbers<'e>(BTreeMap<(&'e str, &'e str), (u64, u64)>);
-
-impl<'e> GroupNumbers<'e> {
-    /// The index of the next question of a group: that of the first is the number of the group.
-    fn index_of(&mut self, entry: &'e NeedleEntry) -> u64 {
-        let next = self.0.len() as u64;
-        let (number, num_before) = self.0.entry((&entry.source, &entry.question.group)).or_insert((next, 0));
-        *num_before += 1;
-        *number + NEXT_PERMUTATION * (*num_before - 1)
-    }
-}
-
-/// A cell of a table in tabs, in quotes where it has some.
-fn quoted(cell: &str) -> String {
-    let cell = cell.replace(['\t', '\n', '\r'], " ");
-    if cell.contains('"') { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    path: &Path,
+    questions: &[&LmmsEvalQuestion<'_>],
+) -> Result<u64, EngineError> {
+    let text = serde_json::to_vec_pretty(questions).map_err(|error| damaged(dataset, &error))?;
+    write_atomic(path, &text)?;
+    Ok(text.len() as u64)
 }
 
 /// The questions with options, by their samples.
-fn questions(dataset: &DatasetReader) -> Result<BTreeMap<RecordId, NeedleEntry>, EngineError> {
+pub(crate) fn questions(dataset: &DatasetReader) -> Result<BTreeMap<RecordId, NeedleEntry>, EngineError> {
     let entries = dataset.needles()?.into_iter().filter(|entry| !entry.question.options.is_empty());
     let questions: BTreeMap<RecordId, NeedleEntry> = entries.map(|entry| (entry.sample, entry)).collect();
     if questions.is_empty() {
@@ -195,7 +138,8 @@ fn questions(dataset: &DatasetReader) -> Result<BTreeMap<RecordId, NeedleEntry>,
     Ok(questions)
 }
 
-fn for_each_sample(
+/// Reads every sample of a dataset once.
+pub(crate) fn for_each_sample(
     dataset: &DatasetReader,
     progress: &dyn Progress,
     mut take: impl FnMut(Sample) -> Result<(), EngineError>,
@@ -209,13 +153,6 @@ fn for_each_sample(
     }
     progress.finish(Step::Export);
     Ok(())
-}
-
-fn in_order<'r, 'e>(
-    dataset: &DatasetReader,
-    records: &'r BTreeMap<RecordId, LmmsEvalQuestion<'e>>,
-) -> Result<Vec<&'r LmmsEvalQuestion<'e>>, EngineError> {
-    Ok(dataset.needles()?.iter().filter_map(|entry| records.get(&entry.sample)).collect())
 }
 
 fn lmms_eval_question<'e>(
@@ -242,21 +179,26 @@ fn lmms_eval_question<'e>(
 }
 
 /// What VNBench calls a task. V-NIAH is its retrieval of an inserted image, at a stated depth. Its second variants of insertion have other
-/// images, landmarks and fruits: here, those of another source. Both kinds of needle together are none of its tasks; they have the names that
-/// else stay free.
+/// images, landmarks and fruits: here, those of another source. Both kinds of needle together are none of its tasks; alone in a file, they
+/// have the names that images of another source have.
 fn vnbench_type(task: NeedleTask, is_second: bool) -> &'static str {
+    use NeedleTask as Task;
     match (task, is_second) {
-        (NeedleTask::VNiah | NeedleTask::RetrievalInsert | NeedleTask::ImageRetrieval, false) => "ret_insert1",
-        (NeedleTask::VNiah | NeedleTask::RetrievalInsert | NeedleTask::ImageRetrieval, true)
-        | (NeedleTask::RetrievalBoth, _) => "ret_insert2",
-        (NeedleTask::RetrievalEdit, _) => "ret_edit1",
-        (NeedleTask::OrderingInsert | NeedleTask::ImageOrdering, false) => "ord_insert1",
-        (NeedleTask::OrderingInsert | NeedleTask::ImageOrdering, true) | (NeedleTask::OrderingBoth, _) => "ord_insert2",
-        (NeedleTask::OrderingEdit, _) => "ord_edit1",
-        (NeedleTask::CountingInsert | NeedleTask::ImageCounting, _) => "cnt_insert1",
-        (NeedleTask::CountingEdit, _) => "cnt_edit1",
-        (NeedleTask::CountingPaste | NeedleTask::CountingBoth, _) => "cnt_edit2",
+        (Task::VNiah | Task::RetrievalInsert | Task::ImageRetrieval, false) => "ret_insert1",
+        (Task::VNiah | Task::RetrievalInsert | Task::ImageRetrieval, true) | (Task::RetrievalBoth, _) => "ret_insert2",
+        (Task::RetrievalEdit, _) => "ret_edit1",
+        (Task::OrderingInsert | Task::ImageOrdering, false) => "ord_insert1",
+        (Task::OrderingInsert | Task::ImageOrdering, true) | (Task::OrderingBoth, _) => "ord_insert2",
+        (Task::OrderingEdit, _) => "ord_edit1",
+        (Task::CountingInsert | Task::ImageCounting, _) => "cnt_insert1",
+        (Task::CountingEdit, _) => "cnt_edit1",
+        (Task::CountingPaste | Task::CountingBoth, _) => "cnt_edit2",
     }
+}
+
+/// Whether a task has images and texts.
+fn is_of_both_kinds(task: NeedleTask) -> bool {
+    matches!(task, NeedleTask::RetrievalBoth | NeedleTask::OrderingBoth | NeedleTask::CountingBoth)
 }
 
 /// Writes the frames of a sample as a video; returns its size.

@@ -1,5 +1,6 @@
 //! One image, ready for delivery: unchanged where possible, cleaned where that is enough, otherwise decoded, scaled and encoded.
 
+use manyframe_base::in_flight::part_done;
 use manyframe_core::{Handling, ImageFormat, RejectCode, SampleImage};
 
 use crate::container;
@@ -40,7 +41,10 @@ pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<Prepared, M
         let with = |bytes, handling| Prepared { image: SampleImage { bytes, format, width_px, height_px }, handling };
         match container::flaw(&source, policy.check) {
             None => match check(&source, policy.check) {
-                Ok(()) => return Ok(with(bytes, Handling::Unchanged)),
+                Ok(()) => {
+                    part_done();
+                    return Ok(with(bytes, Handling::Unchanged));
+                }
                 // The pixels may be there all the same, as in a PNG with a wrong checksum.
                 Err(error) => tracing::debug!(%error, "an image does not keep its bytes"),
             },
@@ -53,6 +57,7 @@ pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<Prepared, M
         }
     }
     let image = with_ycbcr(&source, |image| encode_scaled(image, delivered_px, policy))?;
+    part_done();
     Ok(Prepared { image, handling: Handling::Encoded })
 }
 

@@ -134,7 +134,9 @@ fn media_of<'p>(record: &Record, source: LocatedSource<'p>) -> Vec<(String, Fore
             (MediaLocation::Blob(BlobRef::Range { .. }), _) | (MediaLocation::Blob(_), MediaKind::Image) => {
                 place_of(&record.origin, number)
             }
-            (MediaLocation::Prepared { grid: None, .. }, MediaKind::Image) => place_of(&record.origin, number),
+            (MediaLocation::Prepared { grid: None, .. }, MediaKind::Image) | (MediaLocation::PreparedClip(_), _) => {
+                place_of(&record.origin, number)
+            }
             _ => return None,
         };
         let clip = medium.clip.map(|clip| format!(" from {} s to {:?}", clip.start_s, clip.end_s));

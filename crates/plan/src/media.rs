@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{CellLocation, CellReader};
-use manyframe_core::{BlobRef, FrameChoice, MediaKind, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
+use manyframe_core::{
+    BlobRef, Clip, FrameChoice, MediaKind, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection,
+};
 use manyframe_media::video::{
     self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, KeptIndexes, VideoIndex, VideoInput,
     VideoVersion,
@@ -258,7 +260,8 @@ impl SourceMedia {
                 MediaLocation::Prepared { images, .. } => {
                     images.first().map_or(MediaIdentity::UNKNOWN, |blob| media.identity_of_file(blob.file()))
                 }
-                MediaLocation::PreparedClip(_) | MediaLocation::Composed(_) => MediaIdentity::UNKNOWN,
+                MediaLocation::PreparedClip(clip) => media.identity_of_file(clip.file.file()),
+                MediaLocation::Composed(_) => MediaIdentity::UNKNOWN,
             };
         }
         self.store.identify(subset, path).unwrap_or(MediaIdentity::UNKNOWN)
@@ -383,26 +386,44 @@ impl SourceMedia {
                     VideoVersion { identity: self.identity_of_file(file), offset: *offset, num_bytes: *num_bytes };
                 (video::open_range(&self.open(file)?, *offset, *num_bytes)?, version)
             }
-            MediaLocation::Blob(_)
-            | MediaLocation::Prepared { .. }
-            | MediaLocation::PreparedClip(_)
-            | MediaLocation::Composed(_) => {
+            // All of it, whichever frames an earlier build chose.
+            MediaLocation::PreparedClip(clip) => {
+                let (input, num_bytes) = self.open_delivered(&clip.file)?;
+                let index = video::index_video(&input, &self.limits, None)?;
+                return Self::chosen((input, index, num_bytes), medium.clip, sampling);
+            }
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::Composed(_) => {
                 let detail = format!("{} is not a path to a video, or a member of a tar", medium.location.name());
                 return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
             }
         };
         let index = self.indexes.index_video((&input, version), &self.limits, medium.fps)?;
-        let all = video::choose_frames(&index, medium.clip, &Sampling::All)?;
-        let wanted = video::choose_frames(&index, medium.clip, sampling)?;
-        Ok(ChosenFrames {
-            input,
-            index,
-            wanted,
-            first: all.first().copied().unwrap_or(0),
-            num_frames: all.len(),
-            num_bytes: version.num_bytes,
-            prepared: None,
-        })
+        Self::chosen((input, index, version.num_bytes), medium.clip, sampling)
+    }
+
+    /// The frames of a part of a video.
+    fn chosen(
+        (input, index, num_bytes): (VideoInput, VideoIndex, u64),
+        part: Option<Clip>,
+        sampling: &Sampling,
+    ) -> Result<ChosenFrames, MediaError> {
+        let all = video::choose_frames(&index, part, &Sampling::All)?;
+        let wanted = video::choose_frames(&index, part, sampling)?;
+        let (first, num_frames) = (all.first().copied().unwrap_or(0), all.len());
+        Ok(ChosenFrames { input, index, wanted, first, num_frames, num_bytes, prepared: None })
+    }
+
+    /// Opens the file of a clip that an earlier build delivered; with the number of its bytes.
+    fn open_delivered(&self, file: &BlobRef) -> Result<(VideoInput, u64), MediaError> {
+        match file {
+            BlobRef::Range { file, offset, num_bytes } => {
+                Ok((video::open_range(&self.open(file)?, *offset, *num_bytes)?, *num_bytes))
+            }
+            BlobRef::Cell { .. } => {
+                let bytes = self.blob_bytes(file)?;
+                Ok((video::open_bytes(&bytes)?, bytes.len() as u64))
+            }
+        }
     }
 
     /// Opens a clip that an earlier build delivered. The frames are those that it chose.
@@ -412,15 +433,7 @@ impl SourceMedia {
     /// If this build cannot decode video, if the file is not what the clip says of it, or on a storage error.
     pub(crate) fn open_clip(&self, clip: PreparedClip) -> Result<ChosenFrames, MediaError> {
         video::ensure_enabled()?;
-        let (input, num_bytes) = match &clip.file {
-            BlobRef::Range { file, offset, num_bytes } => {
-                (video::open_range(&self.open(file)?, *offset, *num_bytes)?, *num_bytes)
-            }
-            BlobRef::Cell { .. } => {
-                let bytes = self.blob_bytes(&clip.file)?;
-                (video::open_bytes(&bytes)?, bytes.len() as u64)
-            }
-        };
+        let (input, num_bytes) = self.open_delivered(&clip.file)?;
         let index = video::index_video(&input, &self.limits, None)?;
         let num_frames = index.num_frames();
         let wanted: Vec<usize> = clip.frames.frame_indices.iter().map(|&index| index as usize).collect();

@@ -11,6 +11,8 @@ mod orient;
 mod other;
 mod png;
 
+use manyframe_base::in_flight::part_done;
+
 use self::jpeg::JpegFile;
 pub(crate) use self::jpeg::MAX_SCANS;
 pub(crate) use self::orient::oriented;
@@ -36,6 +38,7 @@ pub fn decode_rgb(bytes: &[u8], limits: &MediaLimits) -> Result<RgbImage, MediaE
     let source = probe_whole(bytes, limits)?;
     let mut image = RgbImage::gray(source.header.width_px, source.header.height_px, 0).ok_or_else(no_pixels)?;
     decode_into(&source, &mut image)?;
+    part_done();
     Ok(image)
 }
 

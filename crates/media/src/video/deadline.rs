@@ -17,6 +17,9 @@ const READ_BYTES_PER_SECOND: u64 = 1 << 20;
 /// Bytes of a video that even the slowest machine decodes in a second. It bounds still pictures of high resolution.
 const DECODED_BYTES_PER_SECOND: u64 = 1 << 16;
 
+/// Frames that even the slowest machine decodes and encodes in a second. It bounds long videos of small frames.
+const FRAMES_PER_SECOND: u64 = 8;
+
 /// The time at which a video is given up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
@@ -30,9 +33,10 @@ impl Deadline {
         Self::after(LEAST + Duration::from_secs(num_bytes / READ_BYTES_PER_SECOND))
     }
 
-    /// For decoding a file of this size, from now on.
-    pub(super) fn of_decoding(num_bytes: u64) -> Self {
-        Self::after(LEAST + Duration::from_secs(num_bytes / DECODED_BYTES_PER_SECOND))
+    /// For decoding so many frames of a file of this size, from now on.
+    pub(super) fn of_decoding(num_bytes: u64, num_frames: usize) -> Self {
+        let seconds = num_bytes / DECODED_BYTES_PER_SECOND + num_frames as u64 / FRAMES_PER_SECOND;
+        Self::after(LEAST + Duration::from_secs(seconds))
     }
 
     fn after(limit: Duration) -> Self {

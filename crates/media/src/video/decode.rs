@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
+use manyframe_base::in_flight::part_done;
 use manyframe_core::{Handling, RejectCode, Rejection};
 
 use super::convert::FrameConverter;
@@ -81,6 +82,7 @@ pub fn decode_frames(
     let video = ContainerVideo { source, index, max_pixels: policy.limits.max_pixels };
     let visited = video.visit_frames(&missing, &mut |position, frame, trust| {
         let image = converter.encode(frame, policy)?;
+        part_done();
         let (time_s, handling) = (index.time_s(position), Handling::Encoded);
         frames.push(VideoFrame { index: position, time_s, image, handling });
         if trust == Trust::Final {
@@ -163,7 +165,7 @@ impl ContainerVideo<'_> {
             return Ok(Visited { num_packets: 0, num_damaged: 0 });
         }
         check_member(self.source)?;
-        let deadline = Deadline::of_decoding(self.source.num_bytes);
+        let deadline = Deadline::of_decoding(self.source.num_bytes, wanted.len());
         let mut decoding = Decoding::open(self, wanted.to_vec(), deadline)?;
         let damaged = match decoding.demuxer.container() {
             ContainerFormat::Matroska => damaged_clusters(self.source, self.index, &decoding.wanted.missing_packets())?,
@@ -190,11 +192,13 @@ impl ContainerVideo<'_> {
         &self,
         visit: &mut dyn FnMut(usize, &frame::Video),
     ) -> Result<Option<String>, MediaError> {
-        let mut demuxer = Demuxer::open(self.source, Deadline::of_decoding(self.source.num_bytes))?;
+        let deadline = Deadline::of_decoding(self.source.num_bytes, self.index.num_frames());
+        let mut demuxer = Demuxer::open(self.source, deadline)?;
         let mut decoder = StreamDecoder::open(&demuxer, &self.index.packets, self.max_pixels)?;
         let (mut num_packets, mut num_frames, mut sizes) = (0, 0, BTreeSet::new());
         let mut take = |frame: &frame::Video| {
             visit(num_frames, frame);
+            part_done();
             num_frames += 1;
             sizes.insert((frame.width(), frame.height()));
             Ok(())

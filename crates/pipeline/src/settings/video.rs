@@ -70,7 +70,7 @@ pub enum VideoDelivery {
     Frames,
     /// The original file, or, of a record about a part of it, that part of its stream, cut without encoding; with the positions of
     /// the frames that are shown: a trainer decodes exactly these. Costs and texts are those of `frames`. What cannot be cut is
-    /// delivered whole; a directory of frames, a damaged video and a file over `limits.max_bytes` as `frames`. A video that readers
+    /// delivered whole; a directory of frames, a damaged video, a haystack with needles and a file over `limits.max_bytes` as `frames`. A video that readers
     /// do not all see alike is rejected: one that is turned for display, joined files, frames of several sizes.
     Clip,
 }

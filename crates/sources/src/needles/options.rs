@@ -18,8 +18,8 @@ pub struct NeedleOptions {
     /// Images among which needles are hidden by the tasks that begin with `image_`: paths below `media`, as in `haystacks`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// Other sources of this file, of any kind: their videos, as far as they are files or directories of frames, are haystacks, too.
-    /// Of a record about a part of a video, that part. `take = 0` lets a source deliver no samples of its own.
+    /// Other sources of this file, of any kind: their videos, as far as they are files, also those of a dataset, or directories of frames, are haystacks,
+    /// too. Of a record about a part of a video, that part. `take = 0` lets a source deliver no samples of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub haystack_sources: Vec<String>,
     /// Other sources of this file, of any kind, whose images are among `images`, too.
