@@ -229,8 +229,9 @@ pub struct AtomicFile {
     file: Option<BufWriter<File>>,
 }
 
-/// Shards are written in large sequential pieces.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Shards are written in sequential pieces. Media are larger than this, and bypass the buffer; plans have thousands of small
+/// files, for each of which the system clears the memory of a buffer.
+const BUFFER_BYTES: usize = 1 << 17;
 
 impl AtomicFile {
     /// Starts a file that will be `path`; its directory is made if it is missing.

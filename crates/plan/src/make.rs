@@ -22,7 +22,7 @@ use crate::index::cache::IndexCache;
 use crate::index::file::IndexFile;
 use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
-use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
+use crate::index::table::{ListedEntry, read_listed};
 use crate::index_tasks::IndexTask;
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
@@ -138,10 +138,11 @@ pub fn make(
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
     let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by }, reuse);
-    plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
+    let flush = if samples.tasks.len() < NUM_FLUSHED_TOGETHER { Flush::Done } else { Flush::FileSystem };
+    plan.reuse = draft.write_tasks(&TaskFiles { directory: staged.path(), flush }, &reusable)?;
     write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;
-    staged.publish(Flush::Done)?;
+    staged.publish(flush)?;
     Ok(MadePlan { plan, directory })
 }
 
@@ -211,6 +212,15 @@ fn digest_of(path: &Path) -> Result<Digest, PlanError> {
     Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
+/// From this number of tasks on, the whole file system is flushed once, instead of the file of each.
+const NUM_FLUSHED_TOGETHER: usize = 64;
+
+/// Where the samples of tasks are listed, and when these files are flushed.
+struct TaskFiles<'a> {
+    directory: &'a Path,
+    flush: Flush,
+}
+
 /// Everything that is decided, before it is written.
 struct DecidedPlan<'a> {
     context: &'a Context,
@@ -270,7 +280,7 @@ impl DecidedPlan<'_> {
         for file in self.candidates.files() {
             let (path, source) = (&file.file.path, file.file.source);
             let mut media = MediaOfEntries::open(path)?;
-            for (number, entry) in (0..).zip(read_entries(path, source)?) {
+            for (number, entry) in (0..).zip(read_listed(path)?) {
                 let record = planned_record(entry?, source, &mut measured, &mut reject_id);
                 let too_many = || PlanError::damaged(path, "it has more records than when it was read before");
                 let record = record.ok_or_else(too_many)?;
@@ -284,17 +294,23 @@ impl DecidedPlan<'_> {
         Ok(writer.finish()?)
     }
 
-    fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
+    fn write_tasks(&self, files: &TaskFiles<'_>, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
         let mut reuse = reusable.start_count(self.context);
+        let mut line = Vec::new();
         for (id, task) in (0..).zip(&self.samples.tasks) {
-            let path = task_path(directory, id);
+            let path = task_path(files.directory, id);
             let mut file = AtomicFile::create(&path)?;
             for &position in &task.positions {
                 let sample = self.planned_sample(position, reusable, &mut reuse);
-                serde_json::to_writer(&mut file, &sample).map_err(|error| FileError::write(&path)(error.into()))?;
-                file.write_all(b"\n").map_err(FileError::write(&path))?;
+                line.clear();
+                serde_json::to_writer(&mut line, &sample).map_err(|error| FileError::write(&path)(error.into()))?;
+                line.push(b'\n');
+                file.write_all(&line).map_err(FileError::write(&path))?;
             }
-            file.publish()?;
+            match files.flush {
+                Flush::Done => file.publish()?,
+                Flush::FileSystem => file.publish_unflushed()?,
+            }
         }
         Ok(reuse.into_vec())
     }
@@ -330,14 +346,14 @@ impl DecidedPlan<'_> {
 
 /// The record of an index entry. `None` if it was measured and no candidate is left for it.
 fn planned_record(
-    entry: IndexEntry,
+    entry: ListedEntry,
     source: SourceIndex,
     measured: &mut impl Iterator<Item = (IndexRow, Decision)>,
     reject_id: &mut impl FnMut(RecordId) -> RecordId,
 ) -> Option<PlannedRecord> {
-    let IndexEntry { id, subset, upstream_id, origin, outcome } = entry;
+    let ListedEntry { id, subset, upstream_id, origin, outcome } = entry;
     Some(match outcome {
-        Ok(MeasuredRecord { reduction, .. }) => {
+        Ok(reduction) => {
             let (row, decision) = measured.next()?;
             PlannedRecord {
                 id: row.id,

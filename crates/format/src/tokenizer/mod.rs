@@ -12,6 +12,7 @@ mod cuts;
 mod extents;
 mod growth;
 mod json;
+mod merges;
 mod model;
 mod sentencepiece;
 mod word_cache;
@@ -211,8 +212,11 @@ impl Tokenizer {
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    // Only a hint: without it, the file is read in pieces.
+    _ = bytes.try_reserve(usize::try_from(file.metadata()?.len().min(MAX_FILE_BYTES) + 1).unwrap_or(0));
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 {
         0 => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the file is empty")),
         1..=MAX_FILE_BYTES => Ok(bytes),

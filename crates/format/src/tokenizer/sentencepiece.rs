@@ -1,24 +1,21 @@
-//! SentencePiece `.model` files, tokenized by kitoken with the counts of the sentencepiece library itself.
+//! SentencePiece `.model` files, tokenized as by the sentencepiece library itself.
 //!
 //! As in sentencepiece, control pieces (`<s>`, `<|startoftext|>`, …) never come from text. A prompt is cut at them, and
 //! each text between two of them is tokenized on its own, as Hugging Face's slow tokenizers do. User-defined pieces are
 //! part of the model.
 //!
 //! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba.
-//! Models that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put
-//! together by hand are refused, because kitoken's results for them differ from sentencepiece's in corner cases. Use
-//! their `tokenizer.json`.
+//! Models that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies with equal scores are
+//! refused. Use their `tokenizer.json`.
 
 use std::path::Path;
 
-use aho_corasick::AhoCorasick;
-use kitoken::convert::convert_sentencepiece;
-use kitoken::{Definition, Fallback, Kitoken, Normalization, Processing, SpecialTokenKind};
-use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
+use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, TrainerSpec, Type};
 
 use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::extents::{Extents, PrefixedText};
+use super::merges::{Fallback, Merges, Merging};
 use super::model::{Model, ParsedTokenizer, Prefixes, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
@@ -26,7 +23,11 @@ use crate::snapshot::{ConfiguredToken, TokenizerConfig};
 
 #[derive(Debug)]
 struct SentencePiece {
-    kitoken: Kitoken,
+    merges: Merges,
+    /// Where texts are cut into words: no piece spans a cut.
+    cuts: Cuts,
+    /// Pieces that the user defined. They are found before anything is merged, the longest of several. `None` if there are none.
+    defined: Option<AddedTokens>,
     control: AddedTokens,
     extents: Extents,
     /// What is put before each text: a space or nothing.
@@ -40,22 +41,21 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     check_settings(&proto).map_err(unsupported)?;
     check_lengths(&proto).map_err(unsupported)?;
     check_scores(&proto).map_err(unsupported)?;
-    let unknown_id = unknown_piece(&proto).map_err(unsupported)?;
-    let mut definition = guarded(|| Ok(convert_sentencepiece(bytes)?)).map_err(|source| file.unreadable(source))?;
-    if definition.model.vocab().is_empty() {
+    let merges = merges(&proto).map_err(unsupported)?;
+    if merges.is_empty() {
         return Err(file.unreadable("it has no pieces"));
     }
     let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
-    let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
-    adapt(&mut definition, &proto, unknown_id);
-    let kitoken = guarded(|| Ok(Kitoken::from_definition(definition)?)).map_err(|source| file.unreadable(source))?;
+    let cuts = Cuts::Pairs(pairs(&proto));
+    // Elsewhere counts of words do not add up: neighbouring unknown characters are one token.
+    let words = has_all_bytes(&proto, &merges).then(|| Words::new(cuts.clone(), prefix));
+    let defined = defined_pieces(&proto)?;
     let configured = configured_tokens(&proto, config.added_tokens()?, config.list_name()).map_err(unsupported)?;
     let names = configured.iter().map(|token| format!("{} {} {}", token.id, token.is_special, token.text));
     let names: Vec<String> = names.collect();
     let control = AddedTokens::new(control_pieces(&proto).into_iter().chain(configured).collect())?;
     let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
-    let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
-    check_pieces(&proto, &model).map_err(unsupported)?;
+    let model = SentencePiece { merges, cuts, defined, control: control.clone(), extents, prefix };
     let num_pieces = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
     let num_ids = control.num_ids().max(num_pieces);
     let around = tokens_around(config, &control);
@@ -124,9 +124,39 @@ impl SentencePiece {
     }
 
     fn encode_as_is(&self, text: &str) -> Result<Vec<u32>, Cause> {
-        // User-defined pieces only: a string that spells a control piece is text.
-        let kinds: &[SpecialTokenKind] = &[SpecialTokenKind::Priority];
-        guarded(|| Ok(self.kitoken.encode(text, kinds)?))
+        if u32::try_from(text.len()).is_err() {
+            return Err("the text has 4 GiB or more".into());
+        }
+        let mut merging = Merging::default();
+        let mut marked = String::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (word, after) = self.cuts.split_word(rest);
+            marked.clear();
+            mark_spaces(word, &mut marked);
+            self.encode_word(&marked, &mut merging);
+            rest = after;
+        }
+        Ok(merging.ids)
+    }
+
+    /// Appends the tokens of a word in which spaces are marked.
+    fn encode_word(&self, word: &str, merging: &mut Merging) {
+        let Some(defined) = &self.defined else { return self.merges.encode(word, merging) };
+        for (before, id) in defined.split(word, SpecialTokens::AsTokens) {
+            self.merges.encode(before, merging);
+            merging.ids.extend(id);
+        }
+    }
+}
+
+/// Appends a text with U+2581 in place of spaces.
+fn mark_spaces(text: &str, marked: &mut String) {
+    let mut parts = text.split(' ');
+    marked.extend(parts.next());
+    for part in parts {
+        marked.push('\u{2581}');
+        marked.push_str(part);
     }
 }
 
@@ -152,24 +182,17 @@ fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
 
 /// Bytes of the longest piece that is read. Those of models in use have up to 100.
 const MAX_PIECE_BYTES: usize = 512;
-/// Sum over all pieces of the square of their bytes, to which the time to read them is proportional. 256,000 pieces of
-/// 60 bytes are within it.
-const MAX_PIECE_WORK: u64 = 1 << 30;
 
-/// Fails if pieces are so long that reading the model would take minutes.
+/// Fails if pieces are so long that looking them up would take minutes.
 fn check_lengths(proto: &SentencePieceModel) -> Result<(), String> {
     let longest = pieces(proto).map(|(_, text, _)| text.len()).max().unwrap_or(0);
     if longest > MAX_PIECE_BYTES {
         return Err(format!("has a piece of {longest} bytes, more than {MAX_PIECE_BYTES}"));
     }
-    let work: u64 = pieces(proto).map(|(_, text, _)| (text.len() as u64).pow(2)).sum();
-    if work > MAX_PIECE_WORK {
-        return Err("has too many long pieces".to_owned());
-    }
     Ok(())
 }
 
-/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, kitoken the one
+/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, [`Merges`] the one
 /// with the smaller id.
 ///
 /// Pieces of spaces only are exempt: in Jamba they all have one score. Runs of more than 35 spaces can therefore be divided
@@ -193,28 +216,6 @@ fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
         [id] => Ok(*id),
         _ => Err(format!("has {} unknown pieces", unknown.len())),
     }
-}
-
-/// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece,
-/// sentencepiece does not. Vocabularies that were trained have no such piece.
-fn check_pieces(proto: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
-    let defined = pieces(proto).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text);
-    let defined =
-        AhoCorasick::new(defined).map_err(|error| format!("has user-defined pieces that cannot be found: {error}"))?;
-    for (id, text) in merged_pieces(proto).filter(|(_, text)| !defined.is_match(*text)) {
-        // With a character that is in no piece, the word itself is no piece.
-        let word = [text, "\0"].concat();
-        let ids = model.encode_as_is(&word).map_err(|cause| format!("cannot encode {text:?}: {cause}"))?;
-        if ids.first() != Some(&id) {
-            return Err(format!("has the piece {text:?}, to which no merges lead"));
-        }
-    }
-    Ok(())
-}
-
-/// The pieces that can result from merging others.
-fn merged_pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str)> {
-    pieces(proto).filter(move |(_, text, kind)| is_merged(text, *kind)).map(|(id, text, _)| (id, text))
 }
 
 fn is_merged(text: &str, kind: Type) -> bool {
@@ -270,40 +271,61 @@ fn tokens_around(config: &TokenizerConfig, control: &AddedTokens) -> TokensAroun
     TokensAround { before: id(bos), after: id(eos), start: bos.unwrap_or_default().to_owned(), is_stated }
 }
 
-/// Whether no text is unknown. Only then are cuts exact, because neighbouring unknown characters are one token.
-fn has_all_bytes(definition: &Definition) -> bool {
-    let num_bytes = definition.model.vocab().iter().filter(|token| token.bytes.len() == 1).count();
-    definition.config.fallback.first() == Some(&Fallback::Bytes) && num_bytes == 256
+/// The pieces that texts are merged to, and the tokens of characters that are none. Unused pieces are none.
+fn merges(proto: &SentencePieceModel) -> Result<Merges, String> {
+    let unknown = unknown_piece(proto)?;
+    let fallback = if falls_back_to_bytes(proto) {
+        let mut of_bytes = Box::new([unknown; 256]);
+        for (byte, id) in byte_pieces(proto) {
+            if let Some(of_byte) = of_bytes.get_mut(usize::from(byte?)) {
+                *of_byte = id;
+            }
+        }
+        Fallback::Bytes(of_bytes)
+    } else {
+        Fallback::Unknown(unknown)
+    };
+    let normal = proto.pieces().iter().zip(0..).filter(|(piece, _)| piece.r#type() == Type::Normal);
+    Ok(Merges::new(normal.map(|(piece, id)| (piece.piece(), piece.score(), id)), fallback))
+}
+
+fn falls_back_to_bytes(proto: &SentencePieceModel) -> bool {
+    proto.trainer().is_some_and(TrainerSpec::byte_fallback)
+}
+
+/// The bytes that have pieces, spelled `<0x0A>`, with their ids. Fails for one that is spelled otherwise.
+fn byte_pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (Result<u8, String>, u32)> {
+    pieces(proto).filter(|(.., kind)| *kind == Type::Byte).map(|(id, text, _)| {
+        let digits =
+            text.strip_prefix("<0x").and_then(|text| text.strip_suffix('>')).filter(|digits| digits.len() == 2);
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        (byte.ok_or_else(|| format!("has {text:?} as the piece of a byte")), id)
+    })
+}
+
+/// Whether no text is unknown.
+fn has_all_bytes(proto: &SentencePieceModel, merges: &Merges) -> bool {
+    let mut is_known: [bool; 256] = std::array::from_fn(|byte| {
+        let char = u8::try_from(byte).ok().filter(u8::is_ascii).map(char::from);
+        char.is_some_and(|char| merges.contains(char.encode_utf8(&mut [0; 4])))
+    });
+    for (byte, _) in byte_pieces(proto) {
+        if let Some(is_known) = byte.ok().and_then(|byte| is_known.get_mut(usize::from(byte))) {
+            *is_known = true;
+        }
+    }
+    falls_back_to_bytes(proto) && is_known == [true; 256]
+}
+
+/// The pieces that the user of the trainer defined.
+fn defined_pieces(proto: &SentencePieceModel) -> Result<Option<AddedTokens>, FormatError> {
+    let defined = pieces(proto).filter(|(_, text, kind)| *kind == Type::UserDefined && !text.is_empty());
+    let defined = defined.map(|(id, text, _)| AddedToken { text: text.to_owned(), id, is_special: false });
+    let defined: Vec<AddedToken> = defined.collect();
+    (!defined.is_empty()).then(|| AddedTokens::new(defined)).transpose()
 }
 
 fn pairs(proto: &SentencePieceModel) -> PairTable {
     let texts = pieces(proto).filter(|(.., kind)| matches!(kind, Type::Normal | Type::UserDefined | Type::Unused));
     PairTable::from_tokens(texts.map(|(_, text, _)| text))
-}
-
-/// Removes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
-fn adapt(definition: &mut Definition, proto: &SentencePieceModel, unknown_id: u32) {
-    let config = &mut definition.config;
-    // A text has its prefix before it reaches kitoken, so that a word can be tokenized by itself.
-    config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
-    // kitoken starts a new word at each run of spaces. A model with a piece across such a position does not.
-    let spans_words = |text: &str| text.trim_start_matches('\u{2581}').contains('\u{2581}');
-    if pieces(proto).any(|(_, text, kind)| kind != Type::Control && spans_words(text)) {
-        config.split.clear();
-    }
-    // Control pieces are found here. Finding them would cost kitoken a search in every word.
-    definition.specials.retain(|special| special.kind != SpecialTokenKind::Control);
-    for special in &mut definition.specials {
-        if special.kind == SpecialTokenKind::Unknown {
-            // kitoken searches for the *surface* of the unknown token (" ⁇ ") in texts; sentencepiece does not.
-            special.bytes = "\u{10FFFF}\u{10FFFE}".into();
-            // kitoken takes the id from the settings of the trainer, which need not be that of a piece.
-            special.id = unknown_id;
-            if !config.fallback.contains(&Fallback::Bytes) {
-                config.processing = vec![Processing::Collapse { id: special.id }];
-            }
-        }
-    }
-    // Of several user-defined pieces, the longest wins.
-    definition.specials.sort_by_key(|special| std::cmp::Reverse(special.bytes.len()));
 }

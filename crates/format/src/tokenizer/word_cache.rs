@@ -1,12 +1,12 @@
 //! The cache of word counts: how many tokens recent words have.
 //!
 //! ```text
-//! words before a space   up to  7 bytes    a table of 64 KiB, two-way associative
-//!                        up to 15 bytes    a table of 512 KiB, four-way associative
+//! words before a space   up to 15 bytes    a table of 512 KiB, four-way associative
 //! any parts of texts     up to 64 bytes    hash maps of bounded size
 //! ```
 //!
-//! The tables fit into the caches of a processor; a look-up touches one cache line.
+//! The table fits into the caches of a processor; a look-up touches one cache line. A smaller one for shorter words would be nearer,
+//! but which of two tables a word is in is more than a processor can predict.
 
 use rustc_hash::FxHashMap;
 
@@ -15,7 +15,6 @@ use crate::error::Cause;
 /// Numbers of tokens of recent words.
 #[derive(Debug)]
 pub(super) struct WordCache {
-    shortest: Vec<[ShortestWord; 2]>,
     short: Vec<CacheLine>,
     /// Words and parts of them, of any length and anywhere in a text.
     pub(super) parts: PartCounts,
@@ -27,25 +26,17 @@ pub(super) struct WordCache {
 #[derive(Debug, Default)]
 pub(super) struct PartCounts(FxHashMap<Box<str>, u32>);
 
-/// A word before a space and its number of tokens in 8 bytes: the bytes of the word, then zeros, then the number of
-/// bytes and the number of tokens in four bits each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct ShortestWord(u64);
-
 /// Short words before a space whose hashes are nearly the same, in one line of a processor's cache. Each word has a way of
 /// its own, and moves to another when a newer word has the same.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct CacheLine([ShortWord; NUM_WAYS]);
 
-/// A word and its number of tokens in 16 bytes, as in a [`ShortestWord`].
+/// A word before a space and its number of tokens in 16 bytes: the bytes of the word, then zeros, then the number of
+/// bytes and the number of tokens in four bits each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct ShortWord(u128);
 
-/// Bytes of a word that leave one of 8 bytes for its counts.
-const MAX_SHORTEST_BYTES: usize = 7;
-/// 64 KiB of pairs of the shortest words.
-const NUM_PAIRS: usize = 1 << 12;
 /// Bytes of a word that leave one of 16 bytes for its counts.
 const MAX_SHORT_BYTES: usize = 15;
 const NUM_BYTES_SHIFT: u32 = 8 * MAX_SHORT_BYTES as u32;
@@ -65,19 +56,11 @@ pub(super) const MAX_LONG_BYTES: usize = 64;
 /// When a hash map has this many parts, all are forgotten: about a megabyte.
 const MAX_PARTS: usize = 1 << 14;
 
-#[expect(clippy::indexing_slicing, reason = "pairs, lines and ways are taken modulo their number")]
+#[expect(clippy::indexing_slicing, reason = "lines and ways are taken modulo their number")]
 impl WordCache {
     /// How many bytes the first word of a text has, and how many tokens, if it is known as a word before a space.
     #[inline]
     pub(super) fn get_to_space(&self, text: &[u8]) -> Option<(usize, usize)> {
-        if let Some(&start) = text.first_chunk()
-            && let Some(word) = ShortestWord::first_of(u64::from_le_bytes(start))
-        {
-            // Without a branch between the two: the processor could not predict it.
-            let [newer, older] = self.shortest[word.pair()];
-            let known = if newer.is_same_word(word) { newer } else { older };
-            return known.is_same_word(word).then(|| (word.num_bytes(), known.num_tokens()));
-        }
         let word =
             ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
         let (line, way) = word.line_and_way();
@@ -90,14 +73,6 @@ impl WordCache {
     /// Remembers a word after which a space would start another one, if it is short.
     pub(super) fn insert_to_space(&mut self, word: &str, num_tokens: usize) {
         let Some(word) = ShortWord::new(word, num_tokens) else { return };
-        // At the end of a text, the shortest words are looked up among the short ones, so they are in both tables.
-        if let Some(shortest) = word.shortest() {
-            let pair = &mut self.shortest[shortest.pair()];
-            if !pair.iter().any(|known| known.is_same_word(shortest)) {
-                let [newer, _forgotten] = *pair;
-                *pair = [shortest, newer];
-            }
-        }
         let (line, way) = word.line_and_way();
         let CacheLine(line) = &mut self.short[line];
         if !line.iter().any(|known| known.is_same_word(word)) {
@@ -117,7 +92,6 @@ impl Default for WordCache {
     fn default() -> Self {
         // A free way holds the empty word, which is never looked up.
         Self {
-            shortest: vec![[ShortestWord::default(); 2]; NUM_PAIRS],
             short: vec![CacheLine::default(); NUM_LINES],
             parts: PartCounts::default(),
             first: PartCounts::default(),
@@ -164,38 +138,6 @@ fn padded(text: &[u8]) -> [u8; 16] {
     bytes
 }
 
-impl ShortestWord {
-    /// The first word of 8 bytes in little-endian order, without tokens. It ends before the first space after the first
-    /// byte.
-    fn first_of(bytes: u64) -> Option<Self> {
-        const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
-        // Zero where a space is, but not in the first byte.
-        let others = (bytes ^ u64::from_le_bytes([b' '; 8])) | 0xFF;
-        // The highest bit of the first byte that is zero, and perhaps of others after it.
-        let spaces = others.wrapping_sub(LOWEST_BITS) & !others & (LOWEST_BITS << 7);
-        let first_space = spaces & spaces.wrapping_neg();
-        let num_bytes = u64::from(spaces.trailing_zeros() / 8);
-        (spaces != 0).then(|| Self(bytes & ((first_space >> 7) - 1) | num_bytes << 56))
-    }
-
-    fn is_same_word(self, other: Self) -> bool {
-        (self.0 ^ other.0) << 4 == 0
-    }
-
-    fn num_bytes(self) -> usize {
-        (self.0 >> 56) as usize & 0xF
-    }
-
-    fn num_tokens(self) -> usize {
-        (self.0 >> 60) as usize
-    }
-
-    /// The pair that can hold the word.
-    fn pair(self) -> usize {
-        ((self.0 << 4).wrapping_mul(MULTIPLIER) >> 32) as usize % NUM_PAIRS
-    }
-}
-
 impl ShortWord {
     fn new(word: &str, num_tokens: usize) -> Option<Self> {
         let mut bytes = [0; 16];
@@ -207,18 +149,22 @@ impl ShortWord {
 
     /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the
     /// first byte.
+    #[inline]
     fn first_of(bytes: u128) -> Option<Self> {
-        const LOWEST_BITS: u128 = u128::from_le_bytes([1; 16]);
-        let others = (bytes ^ u128::from_le_bytes([b' '; 16])) | 0xFF;
-        let spaces = others.wrapping_sub(LOWEST_BITS) & !others & (LOWEST_BITS << 7);
-        let first_space = spaces & spaces.wrapping_neg();
-        let num_bytes = u128::from(spaces.trailing_zeros() / 8);
-        (spaces != 0).then(|| Self(bytes & ((first_space >> 7) - 1) | num_bytes << NUM_BYTES_SHIFT))
-    }
-
-    fn shortest(self) -> Option<ShortestWord> {
-        let counts = (self.0 >> NUM_BYTES_SHIFT) as u64;
-        (self.num_bytes() <= MAX_SHORTEST_BYTES).then_some(ShortestWord(self.0 as u64 | counts << 56))
+        const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+        const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
+        // The highest bit of the first byte that is zero, and perhaps of others after it.
+        let zeros = |bytes: u64| bytes.wrapping_sub(LOWEST_BITS) & !bytes & (LOWEST_BITS << 7);
+        // Zero where a space is, but not in the first byte. In halves, which processors can count in.
+        let first_spaces = zeros((bytes as u64 ^ SPACES) | 0xFF);
+        let last_spaces = zeros((bytes >> 64) as u64 ^ SPACES);
+        let num_bytes = match first_spaces {
+            0 => 8 + last_spaces.trailing_zeros() / 8,
+            spaces => spaces.trailing_zeros() / 8,
+        };
+        let is_found = (first_spaces | last_spaces) != 0;
+        let counts = u128::from(num_bytes) << NUM_BYTES_SHIFT;
+        is_found.then(|| Self(bytes & ((1 << (8 * num_bytes)) - 1) | counts))
     }
 
     fn is_same_word(self, other: Self) -> bool {
@@ -263,8 +209,6 @@ mod tests {
         assert_eq!((word.num_bytes(), word.num_tokens()), (15, 15));
         assert!(word.is_same_word(ShortWord::new("abcdefghijklmno", 3).unwrap()));
         assert!(ShortWord::new("abcdefghijklmno", 16).is_none());
-        let word = ShortWord::new("abcdefg", 14).unwrap().shortest().unwrap();
-        assert_eq!((word.num_bytes(), word.num_tokens()), (7, 14));
     }
 
     #[test]
@@ -320,8 +264,6 @@ mod tests {
             let short = ShortWord::first_of(u128::from_le_bytes(bytes));
             prop_assert_eq!(short.map(ShortWord::num_bytes), end);
             prop_assert_eq!(short.map(|word| word.0.to_le_bytes()[..word.num_bytes()].to_vec()), end.map(|end| bytes[..end].to_vec()));
-            let shortest = ShortestWord::first_of(u64::from_le_bytes(*bytes.first_chunk().unwrap()));
-            prop_assert_eq!(shortest, short.and_then(ShortWord::shortest));
         }
     }
 }

@@ -25,6 +25,9 @@ impl Request {
             MediaError::rejected(problem.code(), format!("the path {path:?} {}", problem.as_str()))
         })?;
         let mut spellings = vec![written];
+        if path.is_ascii() && !path.contains(['\\', '%']) {
+            return Ok(Self { spellings });
+        }
         // Later spellings are guesses; one that is not a safe path is dropped.
         let mut guess = |spelling: String| {
             if let Ok(spelling) = clean(&spelling)

@@ -25,6 +25,17 @@ pub(crate) struct IndexEntry {
     pub(crate) outcome: Result<MeasuredRecord, Rejection>,
 }
 
+/// An [`IndexEntry`] without what was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedEntry {
+    pub(crate) id: RecordId,
+    pub(crate) subset: String,
+    pub(crate) upstream_id: String,
+    pub(crate) origin: Origin,
+    /// How it is shortened, or why it cannot be delivered.
+    pub(crate) outcome: Result<LengthReduction, Rejection>,
+}
+
 /// What a record costs, and how it is shortened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MeasuredRecord {
@@ -83,6 +94,30 @@ table! {
 }
 
 table! {
+    /// The columns of an index file that say which record an entry is of, and what became of it. The others are not read.
+    pub(crate) struct ListedTable<'r>(entry: &'r ListedEntry) -> ListedEntry {
+        id: [u8; 16] as Distinct = entry.id.0,
+        subset: String = &entry.subset,
+        upstream_id: String as Distinct = &entry.upstream_id,
+        origin: OriginColumns = &entry.origin,
+        reason: Option<String> = entry.outcome.as_ref().err().map(|rejection| rejection.code.as_str()),
+        detail: Option<String> = entry.outcome.as_ref().err().map(|rejection| &*rejection.detail),
+        reduction: ReductionColumns = entry.outcome.as_ref().map_or(LengthReduction::default(), |reduction| *reduction),
+    }
+    read {
+        let outcome = match (reason, detail) {
+            (Some(reason), Some(detail)) => {
+                let code = RejectCode::from_text(&reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
+                Err(Rejection { code, detail })
+            }
+            (None, None) => Ok(reduction),
+            _ => return Err("a reason and its detail are not both there".to_owned()),
+        };
+        Ok(ListedEntry { id: RecordId(id), subset, upstream_id, origin, outcome })
+    }
+}
+
+table! {
     /// How a record is shortened; all absent where it is not.
     struct ReductionColumns<'r>(reduction: LengthReduction) -> LengthReduction {
         max_frames: Option<u32> = reduction.max_frames.map(NonZeroU32::get),
@@ -128,6 +163,13 @@ pub(crate) fn read_entries(
     }))
 }
 
+/// Reads the entries of an index file in order, without what was measured.
+pub(crate) fn read_listed(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<ListedEntry, DatasetError>> + use<>, DatasetError> {
+    read_table_file::<ListedTable>(path)
+}
+
 #[cfg(test)]
 mod tests {
     use manyframe_columnar::check_round_trip;
@@ -168,6 +210,14 @@ mod tests {
             ..measured.clone()
         };
         let folder = tempfile::tempdir().unwrap();
+        let listed = |entry: &IndexEntry| ListedEntry {
+            id: entry.id,
+            subset: entry.subset.clone(),
+            upstream_id: entry.upstream_id.clone(),
+            origin: entry.origin.clone(),
+            outcome: entry.outcome.clone().map(|measured| measured.reduction),
+        };
+        check_round_trip::<ListedTable, _>(folder.path(), &[listed(&measured), listed(&rejected)]).unwrap();
         check_round_trip::<IndexTable, _>(folder.path(), &[measured, rejected]).unwrap();
     }
 }
