@@ -131,10 +131,8 @@ fn media_of<'p>(record: &Record, source: LocatedSource<'p>) -> Vec<(String, Fore
         let place = match (&medium.location, medium.kind) {
             (MediaLocation::Path(path), _) if record.subset.is_empty() => path.clone(),
             (MediaLocation::Path(path), _) => format!("{}:{path}", record.subset),
-            (MediaLocation::Blob(BlobRef::Range { .. }), _) | (MediaLocation::Blob(_), MediaKind::Image) => {
-                place_of(&record.origin, number)
-            }
-            (MediaLocation::Prepared { grid: None, .. }, MediaKind::Image) | (MediaLocation::PreparedClip(_), _) => {
+            (MediaLocation::Blob(BlobRef::Range { .. }) | MediaLocation::PreparedClip(_), _)
+            | (MediaLocation::Blob(_) | MediaLocation::Prepared { grid: None, .. }, MediaKind::Image) => {
                 place_of(&record.origin, number)
             }
             _ => return None,
