@@ -32,8 +32,7 @@ pub(super) enum Fallback {
     Unknown(u32),
 }
 
-/// What is made first is smallest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Piece {
     /// Ascends where scores descend.
     rank: u32,
@@ -64,12 +63,14 @@ struct Symbol {
 
 const NONE: u32 = u32::MAX;
 
-/// Two neighbours that are a piece together, or were when they were found.
+/// Two neighbours that are a piece together, or were when they were found. What is joined first is smallest: the best score, and of
+/// equal ones the left one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    piece: Piece,
+    rank: u32,
     left: u32,
     num_bytes: u32,
+    id: u32,
 }
 
 impl Merges {
@@ -117,9 +118,9 @@ impl Merges {
         let Some((symbol, next)) = merging.pair(left) else { return };
         let num_bytes = symbol.num_bytes + next.num_bytes;
         if num_bytes as usize <= self.max_bytes
-            && let Some(&piece) = self.pieces.get(Symbol { num_bytes, ..symbol }.text(word))
+            && let Some(&Piece { rank, id }) = self.pieces.get(Symbol { num_bytes, ..symbol }.text(word))
         {
-            merging.candidates.push(Reverse(Candidate { piece, left, num_bytes }));
+            merging.candidates.push(Reverse(Candidate { rank, left, num_bytes, id }));
         }
     }
 
@@ -161,7 +162,7 @@ impl Merging {
         if left.num_bytes == 0 || left.num_bytes + right.num_bytes != candidate.num_bytes {
             return None;
         }
-        let (num_bytes, id) = (candidate.num_bytes, Some(candidate.piece.id));
+        let (num_bytes, id) = (candidate.num_bytes, Some(candidate.id));
         self.symbols[candidate.left as usize] = Symbol { num_bytes, id, after: right.after, ..left };
         self.symbols[left.after as usize].num_bytes = 0;
         if let Some(next) = self.symbols.get_mut(right.after as usize) {
@@ -178,9 +179,9 @@ impl Symbol {
     }
 }
 
-/// A number that is smaller for larger scores, in the total order of numbers.
+/// A number that is smaller for larger scores. The two zeros are equal.
 fn rank(score: f32) -> u32 {
-    let bits = score.to_bits();
+    let bits = (score + 0.0).to_bits();
     let ascending = if score.is_sign_negative() { !bits } else { bits | 1 << 31 };
     !ascending
 }
@@ -201,7 +202,7 @@ mod tests {
                 Some((pieces[piece].1, piece, at, joined))
             });
             let order = |a: &(f32, usize, usize, String), b: &(f32, usize, usize, String)| {
-                b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
+                b.0.total_cmp(&a.0).then(a.2.cmp(&b.2))
             };
             let Some((_, _, at, joined)) = scored.min_by(order) else { return symbols };
             symbols.splice(at..at + 2, [joined]);
@@ -237,7 +238,7 @@ mod tests {
 
         #[test]
         fn ranks_are_the_order_of_scores(left: f32, right: f32) {
-            prop_assert_eq!(rank(left).cmp(&rank(right)), right.total_cmp(&left));
+            prop_assert_eq!(rank(left).cmp(&rank(right)), (right + 0.0).total_cmp(&(left + 0.0)));
         }
     }
 
@@ -246,6 +247,12 @@ mod tests {
         let merges = Merges::new([("a", 0.0, 1)], Fallback::Unknown(0));
         assert_eq!(encoded(&merges, "éxaxa"), [0, 1, 0, 1]);
         assert!(encoded(&merges, "").is_empty());
+    }
+
+    #[test]
+    fn of_equal_scores_the_left_one_is_joined() {
+        let merges = Merges::new([("bc", -0.0, 0), ("ab", 0.0, 1), ("a", 0.0, 2), ("c", 0.0, 3)], Fallback::Unknown(9));
+        assert_eq!(encoded(&merges, "abc"), [1, 3]);
     }
 
     #[test]

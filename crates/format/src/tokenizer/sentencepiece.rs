@@ -5,8 +5,7 @@
 //! part of the model.
 //!
 //! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba.
-//! Models that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies with equal scores are
-//! refused. Use their `tokenizer.json`.
+//! Models that normalise (`nmt_nfkc` …) or collapse white space, and Unigram models are refused. Use their `tokenizer.json`.
 
 use std::path::Path;
 
@@ -40,7 +39,6 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let proto = guarded(|| Ok(SentencePieceModel::from_slice(bytes)?)).map_err(|source| file.unreadable(source))?;
     check_settings(&proto).map_err(unsupported)?;
     check_lengths(&proto).map_err(unsupported)?;
-    check_scores(&proto).map_err(unsupported)?;
     let merges = merges(&proto).map_err(unsupported)?;
     if merges.is_empty() {
         return Err(file.unreadable("it has no pieces"));
@@ -192,23 +190,6 @@ fn check_lengths(proto: &SentencePieceModel) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, [`Merges`] the one
-/// with the smaller id.
-///
-/// Pieces of spaces only are exempt: in Jamba they all have one score. Runs of more than 35 spaces can therefore be divided
-/// differently (16 + 20 spaces, not 32 + 4), into the same number of tokens.
-fn check_scores(proto: &SentencePieceModel) -> Result<(), String> {
-    let is_spaces = |text: &str| text.chars().all(|c| c == '\u{2581}');
-    let words =
-        proto.pieces().iter().filter(|piece| is_merged(piece.piece(), piece.r#type()) && !is_spaces(piece.piece()));
-    let mut scores: Vec<f32> = words.map(sentencepiece_model::SentencePiece::score).collect();
-    scores.sort_unstable_by(f32::total_cmp);
-    match scores.array_windows().find(|[left, right]| left.total_cmp(right).is_eq()) {
-        Some([score, _]) => Err(format!("has two pieces of the score {score}")),
-        None => Ok(()),
-    }
-}
-
 /// The id of the unknown piece. Fails unless there is exactly one, as sentencepiece does.
 fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
     let unknown: Vec<u32> = pieces(proto).filter(|(.., kind)| *kind == Type::Unknown).map(|(id, ..)| id).collect();
@@ -216,10 +197,6 @@ fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
         [id] => Ok(*id),
         _ => Err(format!("has {} unknown pieces", unknown.len())),
     }
-}
-
-fn is_merged(text: &str, kind: Type) -> bool {
-    kind == Type::Normal && text.chars().nth(1).is_some()
 }
 
 fn pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {

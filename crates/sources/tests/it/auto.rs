@@ -154,7 +154,7 @@ fn what_would_be_lost_rejects_its_record() {
 
 /// What rejects a record has all of these in its detail.
 fn assert_rejected(options: &SourceOptions, text: &str, expected: &[&str]) {
-    let rejected = parse_with(Auto, options.clone(), text).expect_err(text).rejection;
+    let rejected = parse_with(Auto, options.clone(), text).unwrap_err().rejection;
     assert_eq!(rejected.code, RejectCode::UnexpectedSchema, "{text}: {rejected}");
     assert!(expected.iter().all(|part| rejected.detail.contains(part)), "{text}: {}", rejected.detail);
 }
