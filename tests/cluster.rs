@@ -204,8 +204,8 @@ fn a_forecast_says_how_long_a_build_takes_and_what_bounds_it() {
     let json: Value = serde_json::from_str(&text).unwrap();
     let seconds: Vec<f64> =
         json["build_forecast"].as_array().unwrap().iter().map(|row| row["seconds"].as_f64().unwrap()).collect();
-    // Two workers start a process for each task, and one starts one.
-    assert!(seconds[1] > seconds[0] && seconds[1] > seconds[2] && seconds[3] > 2.0 * seconds[1], "{seconds:?}");
+    // Two workers start a process for each task, and one starts one: they do not take half the time.
+    assert!(2.0 * seconds[1] > seconds[0] && seconds[1] > seconds[2] && seconds[3] > 2.0 * seconds[1], "{seconds:?}");
     let bounds: Vec<&str> =
         json["build_forecast"].as_array().unwrap().iter().map(|row| row["bound"].as_str().unwrap()).collect();
     assert_eq!(bounds, ["cores", "cores", "tasks", "storage"]);

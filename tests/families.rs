@@ -254,7 +254,11 @@ fn qwen_sees_a_conversation_as_its_template_writes_it() {
 #[test]
 fn formats_of_other_trainers_have_the_placeholders_that_these_know() {
     let mut workshop = workshop("family = \"qwen2.5-vl\"");
-    workshop.head = format!("{}\n[output]\nformats = [\"energon_chatml\", \"vila\"]\n", workshop.head);
+    let tag = json!([{ "id": "tag", "conversations": [
+        { "from": "human", "value": "What does <image> mean?" }, { "from": "gpt", "value": "A place, as <video> does." },
+    ]}]);
+    workshop.add_source("tags", "text", &tag, "");
+    workshop.head = workshop.head.replace("[\"parquet\", \"webdataset\"]", "[\"energon_chatml\", \"vila\"]");
     let built = workshop.build_with(&[], 0);
     built.verify();
     for (format, expected) in

@@ -215,7 +215,7 @@ fn what_cannot_be_read_is_said_and_nothing_is_written_over() {
     );
     let error = String::from_utf8(run(&["init", &path(""), "--output", &path("p.toml")], 2).stderr).unwrap();
     assert!(error.contains("init writes over no file"), "{error}");
-    run(&["init", &path("absent"), "--output", &path("q.toml")], 1);
+    run(&["init", &path("absent"), "--output", &path("q.toml")], 2);
     run(&["init", &path(""), "--output", &path("q.toml"), "--tokenizer", &path("absent")], 2);
 }
 

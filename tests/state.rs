@@ -109,7 +109,7 @@ fn status_says_what_the_next_build_would_do_and_why() {
         assert_eq!(before, contents_below(&workshop.path("out.work")), "looking changes nothing");
     }
 
-    run(&["pack", &out, "--max-tokens", "4096"], 0);
+    run(&["pack", &out, "--set", "max_tokens=4096"], 0);
     for path in [&pipeline, &out] {
         assert_eq!(next(path)["action"], "nothing", "packs of a dataset are not samples: {path}");
     }

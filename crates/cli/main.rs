@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     output::start(&arguments.global);
     output::quiet_contained_panics();
     machine::survive_file_size_limits();
+    machine::allow_many_open_files();
     if matches!(&arguments.command, args::Command::Task(task) if task.with_parent) {
         machine::end_with_parent();
     }

@@ -13,8 +13,9 @@
 //! **Invariant:** the supervisor holds nothing: neither locks nor open inputs. If it ends, however it ends, its workers do, too.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::hash::Hash;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
@@ -53,6 +54,9 @@ const REQUESTS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Processes in a row that ended by a crash for which no record can be blamed.
 const MOST_UNEXPLAINED_CRASHES: u32 = 6;
+
+/// One thing may take so many times as long as the next part of it may: a record with very many slow parts ends, too.
+const PATIENCE_FOR_ALL_PARTS: u32 = 24;
 
 /// Time between two looks at what a worker does. Counted in looks, time does not pass while the supervisor is stopped.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -215,7 +219,7 @@ impl Supervisor {
                 Ok(Loss { why: by_signal(signal), code: RejectCode::DecoderCrashed, suspects })
             }
             Ok(End::Stalled(suspects)) => {
-                let why = format!("a record did not get on for {} s", self.patience);
+                let why = format!("a record did not {}", in_time(self.patience));
                 Ok(Loss { why, code: RejectCode::DecoderStalled, suspects })
             }
             Err(error) => Err(cannot_run(&error)),
@@ -239,7 +243,7 @@ impl Supervisor {
                 Ok(End::Requested(signal)) => return Err(signal),
                 Ok(End::Crashed(signal)) => Some(crashed(&by_signal(signal))),
                 Ok(End::Stalled(_)) => {
-                    let detail = format!("nothing more was done for {} s, twice", self.patience);
+                    let detail = format!("twice, it did not {}", in_time(self.patience));
                     Some(Rejection::new(RejectCode::DecoderStalled, detail))
                 }
                 Ok(End::Exited(_)) | Err(_) => survivors.is_to_blame(&attempt).then(|| fallback.clone()),
@@ -266,7 +270,7 @@ impl Supervisor {
             // The receiver outlives every process.
             _ = sender.send(ended);
         });
-        let mut clock = WorkClock { is_attempt, patience: self.patience, since: HashMap::new() };
+        let mut clock = WorkClock { is_attempt, patience: self.patience, ..WorkClock::default() };
         let (mut requested, mut stalled) = (None, Vec::new());
         loop {
             let event = self.events.recv_timeout(LOOK_INTERVAL);
@@ -351,12 +355,15 @@ impl Survivors {
     }
 }
 
-/// For how many looks threads have been working on the parts that they work on: a thread, its piece of work, and how many parts of
-/// that are done.
+/// For how many looks threads have been working on what they work on.
+#[derive(Default)]
 struct WorkClock {
     is_attempt: bool,
     patience: u32,
-    since: HashMap<(u64, u64, u64), u32>,
+    /// On the same part: a thread, its piece of work, and how many parts of that are done.
+    of_parts: HashMap<(u64, u64, u64), u32>,
+    /// On all parts: a thread, and its piece of work.
+    of_works: HashMap<(u64, u64), u32>,
 }
 
 impl WorkClock {
@@ -367,12 +374,32 @@ impl WorkClock {
             let num_parts = works.iter().map(|work| work.num_parts).sum();
             works = vec![WorkInFlight { thread: 0, sequence: 0, num_parts, description: Vec::new() }];
         }
-        let key = |work: &WorkInFlight| (work.thread, work.sequence, work.num_parts);
-        let looks = |work: &WorkInFlight| self.since.get(&key(work)).map_or(1, |looks| looks + 1);
-        self.since = works.iter().map(|work| (key(work), looks(work))).collect();
-        let is_overdue = |work: &WorkInFlight| self.since.get(&key(work)).is_some_and(|looks| *looks > self.patience);
-        works.into_iter().filter(is_overdue).collect()
+        let part = |work: &WorkInFlight| (work.thread, work.sequence, work.num_parts);
+        let whole = |work: &WorkInFlight| (work.thread, work.sequence);
+        let late_parts = count_look(&mut self.of_parts, works.iter().map(part), self.patience);
+        let late_works = count_look(&mut self.of_works, works.iter().map(whole), patience_for_all(self.patience));
+        works.retain(|work| late_parts.contains(&part(work)) || late_works.contains(&whole(work)));
+        works
     }
+}
+
+/// Counts one more look at each key that is seen, and forgets the others. Returns those with more looks than allowed.
+fn count_look<K: Copy + Eq + Hash>(
+    looks: &mut HashMap<K, u32>,
+    seen: impl Iterator<Item = K>,
+    most: u32,
+) -> HashSet<K> {
+    *looks = seen.map(|key| (key, looks.get(&key).map_or(1, |looks| looks.saturating_add(1)))).collect();
+    looks.iter().filter(|(_, looks)| **looks > most).map(|(key, _)| *key).collect()
+}
+
+fn patience_for_all(patience: u32) -> u32 {
+    patience.saturating_mul(PATIENCE_FOR_ALL_PARTS)
+}
+
+/// What is expected of a record, for messages.
+fn in_time(patience: u32) -> String {
+    format!("get on within {patience} s, or end within {} s", patience_for_all(patience))
 }
 
 fn cannot_run(error: &std::io::Error) -> ExitCode {
@@ -438,5 +465,32 @@ impl Subcommand {
             _ => return None,
         };
         Some(patience.record_timeout.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_base::in_flight::{InFlight, part_done};
+
+    use super::*;
+
+    #[test]
+    fn work_is_overdue_if_it_does_not_get_on_and_in_the_end_if_it_does() {
+        let notes = tempfile::tempfile().unwrap();
+        let in_flight = InFlight::new(notes.try_clone().unwrap()).unwrap();
+        let _work = in_flight.enter(b"slow");
+        let first_overdue = |is_attempt, gets_on: bool| {
+            let mut clock = WorkClock { is_attempt, patience: 2, ..WorkClock::default() };
+            (1..100).find(|_| {
+                if gets_on {
+                    part_done();
+                }
+                !clock.overdue(&notes).is_empty()
+            })
+        };
+        for is_attempt in [false, true] {
+            assert_eq!(first_overdue(is_attempt, false), Some(3));
+            assert_eq!(first_overdue(is_attempt, true), Some(49));
+        }
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Threads {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Patience {
-    /// Longest time that a record may take until it is done, or its next image or frame is. One that takes longer is tried once
-    /// more, alone, and then rejected (decoder_stalled).
+    /// Longest time that a record may take until it is done, or its next image or frame is; all of it may take 24 times as long.
+    /// One that takes longer is tried once more, alone, and then rejected (decoder_stalled).
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     pub(crate) record_timeout: NonZeroU32,
 }

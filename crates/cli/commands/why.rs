@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_core::{RecordId, RejectCode};
 use manyframe_dataset::{DatasetReader, LedgerRow, RecordJson, Status};
-use manyframe_engine::WhyAnswer;
+use manyframe_engine::{EngineError, WhyAnswer};
 
 use super::location::{open_dataset, stores_at};
 use super::variables;
@@ -30,9 +30,13 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     }
     let names = || dataset.pipeline(&variables).map(|pipeline| pipeline.variable_names()).unwrap_or_default();
     record.map(|_| ExitCode::SUCCESS).map_err(|error| {
+        let what = "its annotation cannot be shown";
+        // No other place of the annotations would help.
+        if let Some(EngineError::AnnotationsChanged { .. }) = error.downcast_ref() {
+            return error.context(what);
+        }
         let names = names().into_iter().collect::<Vec<_>>().join(", ");
-        let advice = format!("its annotation cannot be shown (--set NAME=PATH says where a variable is here: {names})");
-        error.context(advice)
+        error.context(format!("{what} (--set NAME=PATH says where a variable is here: {names})"))
     })
 }
 

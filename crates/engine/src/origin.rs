@@ -74,18 +74,24 @@ impl DatasetSources {
         Ok(Self(sources))
     }
 
-    /// The annotation of a record, and the encoded bytes of its first images; nothing of what cannot be read.
+    /// The annotation of a record, and the encoded bytes of its first images; nothing of what cannot be read, or is of another
+    /// record because annotations have changed since the build.
     pub fn look_at(&self, row: &LedgerRow, most_images: usize) -> (String, Vec<Vec<u8>>) {
         let Some(raw) = self.0.get(&row.source).and_then(|open| Some((open, open.read_at(&row.origin).ok()?))) else {
             return (String::new(), Vec::new());
         };
         let (open, raw) = raw;
+        let parsed = open.parse(&raw);
+        let upstream_id = parsed.as_ref().map_or_else(|rejected| &rejected.upstream_id, |record| &record.upstream_id);
+        if *upstream_id != row.upstream_id {
+            return (String::new(), Vec::new());
+        }
         let mut images = Vec::new();
         // What ended a decoder once is not decoded to be looked at.
         let is_dangerous = [RejectCode::DecoderCrashed, RejectCode::DecoderStalled]
             .iter()
             .any(|code| row.reason.as_deref() == Some(code.as_str()));
-        if let (false, Ok(record)) = (is_dangerous, open.parse(&raw)) {
+        if let (false, Ok(record)) = (is_dangerous, &parsed) {
             let shown = record.media.iter().filter(|medium| medium.kind == MediaKind::Image);
             let bytes = shown.filter_map(|medium| open.media.image_bytes(&record.subset, medium).ok());
             images.extend(bytes.take(most_images));

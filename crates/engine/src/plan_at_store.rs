@@ -7,7 +7,8 @@
 //! URL.work/plan-KEY/failed/NNNNNN.json   why it failed on some machine      ──▶ PLAN/failed/
 //! ```
 //!
-//! **Invariant:** a worker does a task again unless its report is at the store: what is left on its disk says nothing.
+//! **Invariant:** a worker takes a task for done only if report and shards are at the store, whatever its disk says. Shards that
+//! are whole on its disk, and were not sent, are sent.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -26,7 +27,7 @@ use crate::engine::{TaskSet, WorkerMachine};
 use crate::error::EngineError;
 use crate::failure::{Failure, failure_name, forget_failure};
 use crate::open_plan::OpenPlan;
-use crate::report::{remove_report, report_path};
+use crate::report::{find_report, remove_report};
 use crate::store_output::{StoreOutput, at_store};
 
 /// Lists of samples that are sent at a time.
@@ -163,8 +164,10 @@ impl TaskSet for FetchedPlan {
 
     fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError> {
         let directory = &self.open.directory;
-        let is_at_store = at_store(self.at.num_bytes(&format!("{task:06}.json")))?.is_some();
-        if !is_at_store && report_path(directory, task).exists() {
+        if let (Some(store), Some(found)) = (&self.open.store, find_report(directory, task)?)
+            && found.is_sent
+            && !store.has_done(directory, &found.report)?
+        {
             remove_report(directory, task)?;
         }
         fetch(&*self.at, directory, &task_path(directory, task))?;

@@ -11,11 +11,12 @@
 //! **Invariant:** before commit nothing changes at the URL. **Invariant:** a shard leaves this machine when it was compared at the
 //! store, and its task is done when its report says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use manyframe_base::files::{parent_directory, work_directory, write_atomic};
 use manyframe_base::{FileAction, FileError, Progress};
@@ -55,6 +56,8 @@ pub(crate) struct StoreOutput {
     pub(crate) making: Slots,
     /// The shards of the dataset that is replaced, by their digests.
     before: OnceLock<BTreeMap<Digest, PathBuf>>,
+    /// The tasks whose reports were brought here: these are not read again.
+    gathered: Mutex<BTreeSet<u32>>,
 }
 
 impl StoreOutput {
@@ -72,6 +75,7 @@ impl StoreOutput {
             work,
             making: Slots::new(TASKS_AT_ONCE),
             before: OnceLock::new(),
+            gathered: Mutex::default(),
         }))
     }
 
@@ -132,40 +136,61 @@ impl StoreOutput {
     }
 
     fn prepare_task(&self, plan: &Path, task: u32, there: &BTreeMap<String, u64>) -> Result<(), EngineError> {
-        let is_there = |report: &TaskReport| {
-            let has_size = |shard: &ShardReport| {
-                let name = format!("{}/{}", plan_name(plan), shard_name(task, shard.format));
-                there.get(&name) == Some(&shard.num_bytes)
-            };
-            report.shards.iter().all(has_size)
-        };
         let name = report_name(plan, task);
         match find_report(plan, task)? {
-            Some(FoundReport { report, is_sent: true, .. }) if is_there(&report) => remove_shards(plan, &report),
-            // It was sent since the store was listed, by a task on another machine.
-            Some(FoundReport { report, is_sent: true, .. }) if self.has_shards(plan, &report)? => {
+            Some(FoundReport { report, is_sent: true, .. }) if self.has_shards(plan, &report, there)? => {
                 remove_shards(plan, &report)
             }
             Some(FoundReport { is_sent: true, .. }) => {
                 tracing::info!(task, "its shards are no longer at the store; the task is done again");
+                at_store(self.work.remove(&name))?;
                 Ok(remove_report(plan, task)?)
             }
-            None if there.contains_key(&name) => {
-                let text = at_store(self.work.read(&name))?;
-                let report = TaskReport::of_sent(&text).filter(|report| report.id == task && is_there(report));
-                if report.is_some() {
-                    write_atomic(&report_path(plan, task), &text)?;
-                }
-                Ok(())
-            }
+            _ if there.contains_key(&name) => match self.take_report(plan, task, there)? {
+                Some(report) => remove_shards(plan, &report),
+                None => Ok(at_store(self.work.remove(&name))?),
+            },
             _ => Ok(()),
         }
     }
 
-    fn has_shards(&self, plan: &Path, report: &TaskReport) -> Result<bool, EngineError> {
+    /// Brings the report at the store here; `None` if there is none whose shards are there, too.
+    fn take_report(
+        &self,
+        plan: &Path,
+        task: u32,
+        there: &BTreeMap<String, u64>,
+    ) -> Result<Option<TaskReport>, EngineError> {
+        let Some(text) = self.read_if_there(&report_name(plan, task))? else { return Ok(None) };
+        let Some(report) = TaskReport::of_sent(&text).filter(|report| report.id == task) else { return Ok(None) };
+        if !self.has_shards(plan, &report, there)? {
+            return Ok(None);
+        }
+        write_atomic(&report_path(plan, task), &text)?;
+        Ok(Some(report))
+    }
+
+    /// A small file of the store; `None` if it was removed since it was listed.
+    fn read_if_there(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.work.read(name) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => Ok(Some(at_store(text)?)),
+        }
+    }
+
+    /// Whether report and shards of a task are at the store.
+    pub(crate) fn has_done(&self, plan: &Path, report: &TaskReport) -> Result<bool, EngineError> {
+        let is_reported = at_store(self.work.num_bytes(&report_name(plan, report.id)))?.is_some();
+        Ok(is_reported && self.has_shards(plan, report, &BTreeMap::new())?)
+    }
+
+    /// Whether the shards of a task are at the store, with their sizes. The store is asked for what is not listed as `there`: it may
+    /// have been sent since.
+    fn has_shards(&self, plan: &Path, report: &TaskReport, there: &BTreeMap<String, u64>) -> Result<bool, EngineError> {
         for shard in &report.shards {
             let name = format!("{}/{}", plan_name(plan), shard_name(report.id, shard.format));
-            if at_store(self.work.num_bytes(&name))? != Some(shard.num_bytes) {
+            let is_listed = there.get(&name) == Some(&shard.num_bytes);
+            if !is_listed && at_store(self.work.num_bytes(&name))? != Some(shard.num_bytes) {
                 return Ok(false);
             }
         }
@@ -205,21 +230,40 @@ impl StoreOutput {
 
     /// Brings the reports and failures of tasks that other machines did into the directory of their plan.
     pub(crate) fn gather(&self, plan: &Path) -> Result<(), EngineError> {
-        let files: Vec<String> = self.files_of(plan)?.into_keys().collect();
+        let there = self.files_of(plan)?;
         let below_plan = format!("{}/", plan_name(plan));
+        let names: Vec<&str> = there.keys().filter_map(|file| file.strip_prefix(&below_plan)).collect();
         let task_of = |name: &str| name.strip_suffix(".json")?.parse::<u32>().ok();
-        on_threads(CONCURRENCY, &files, |file| {
-            let name = file.strip_prefix(&below_plan).unwrap_or(file);
-            let path = match (task_of(name), name.strip_prefix("failed/").and_then(task_of)) {
-                (Some(task), _) => report_path(plan, task),
-                (None, Some(task)) => failure_path(plan, task),
-                (None, None) => return Ok(()),
-            };
-            if !path.exists() {
-                write_atomic(&path, &at_store(self.work.read(file))?)?;
-            }
-            Ok::<_, EngineError>(())
-        })?;
+        let gather = |name: &&str| match (task_of(name), name.strip_prefix("failed/").and_then(task_of)) {
+            (Some(task), _) => self.gather_report(plan, task, &there),
+            (None, Some(task)) => self.gather_failure(plan, task),
+            (None, None) => Ok(()),
+        };
+        on_threads(CONCURRENCY, &names, gather)?;
+        Ok(())
+    }
+
+    fn gather_report(&self, plan: &Path, task: u32, there: &BTreeMap<String, u64>) -> Result<(), EngineError> {
+        if self.gathered().contains(&task) && report_path(plan, task).exists() {
+            return Ok(());
+        }
+        // One that is here may be of shards that were never sent.
+        let is_here = find_report(plan, task)?.is_some_and(|found| found.is_sent);
+        if is_here || self.take_report(plan, task, there)?.is_some() {
+            self.gathered().insert(task);
+        }
+        Ok(())
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task may fail again, for another reason: its last note counts.
+    fn gather_failure(&self, plan: &Path, task: u32) -> Result<(), EngineError> {
+        if let Some(text) = self.read_if_there(&format!("{}/{}", plan_name(plan), failure_name(task)))? {
+            write_atomic(&failure_path(plan, task), &text)?;
+        }
         Ok(())
     }
 
@@ -310,7 +354,7 @@ fn remove_shards(plan: &Path, report: &TaskReport) -> Result<(), EngineError> {
     for shard in &report.shards {
         let path = plan.join("shards").join(shard_name(report.id, shard.format));
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(FileError::when(FileAction::Remove, path)(error).into());
             }
             _ => {}

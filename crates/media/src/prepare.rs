@@ -51,6 +51,7 @@ pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<Prepared, M
             Some(flaw) => {
                 tracing::debug!(flaw, "an image is cleaned");
                 if let Some(cleaned) = cleaned(&source, &policy.limits) {
+                    part_done();
                     return Ok(with(cleaned, Handling::Cleaned));
                 }
             }

@@ -18,7 +18,7 @@ use crate::error::ShardError;
 use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{ConversationTurn, SampleJson};
 use crate::pickle::{PickleReader, list, list_of_lists};
-use crate::placeholders::{image_placeholders, is_video, replaced, with_newline_of};
+use crate::placeholders::{VIDEO, image_placeholders, is_video, replaced, with_newline_of};
 use crate::tar::ByteRange;
 use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
@@ -28,7 +28,6 @@ pub(crate) struct EnergonChatml;
 
 const DATASET_YAML: &str = "__module__: megatron.bridge.data.energon.task_encoder_utils\n__class__: ChatMLWebdataset\n\
                             field_map:\n  imgs: jpgs\n  videos: videos\n  conversation: json\nsubflavors: {}\n";
-const VIDEO: &str = "<video>";
 
 impl TarLayout for EnergonChatml {
     fn name(&self) -> &'static str {

@@ -4,6 +4,8 @@ use manyframe_core::{Message, Sample, SampleVisual, VisualKind};
 
 /// What readers take for an image.
 pub(crate) const IMAGE: &str = "<image>";
+/// What readers take for a video.
+pub(crate) const VIDEO: &str = "<video>";
 
 /// Whether a visual is a video.
 pub(crate) fn is_video(visual: &SampleVisual) -> bool {
@@ -24,26 +26,54 @@ pub(crate) fn with_newline_of(text: &str, mut replacement: String) -> String {
     replacement
 }
 
-/// The messages of a sample with the texts of visuals replaced; `None` leaves one as it is. Without any change, nothing.
+/// The messages of a sample with the texts of visuals replaced; `None` leaves one as it is. Elsewhere nothing looks like a
+/// placeholder. Without any change, nothing.
 pub(crate) fn replaced(
     sample: &Sample,
     replacement: impl Fn(&SampleVisual, &str) -> Option<String>,
 ) -> Option<Vec<Message>> {
     let mut is_changed = false;
-    let mut replaced_in = |(number, message): (usize, &Message)| {
-        let (mut content, mut end) = (String::new(), 0);
-        let chars = |start: usize, end: usize| message.content.chars().skip(start).take(end.saturating_sub(start));
+    let replaced_in = |(number, message): (usize, &Message)| {
+        let mut rest = Rest { text: &message.content, position: 0 };
+        let mut content = String::new();
         for visual in sample.visuals.iter().filter(|visual| visual.message == number) {
-            content.extend(chars(end, visual.start));
-            let text: String = chars(visual.start, visual.end).collect();
-            let new = replacement(visual, &text);
+            is_changed |= push_text(&mut content, rest.up_to(visual.start));
+            let text = rest.up_to(visual.end);
+            let new = replacement(visual, text);
             is_changed |= new.is_some();
-            content.push_str(&new.unwrap_or(text));
-            end = visual.end;
+            content.push_str(new.as_deref().unwrap_or(text));
         }
-        content.extend(chars(end, usize::MAX));
+        is_changed |= push_text(&mut content, rest.text);
         Message { content, ..message.clone() }
     };
-    let messages = sample.messages.iter().enumerate().map(&mut replaced_in).collect();
+    let messages = sample.messages.iter().enumerate().map(replaced_in).collect();
     is_changed.then_some(messages)
+}
+
+/// Appends what somebody said, in which a placeholder would be one too many. Returns whether there was one.
+fn push_text(content: &mut String, text: &str) -> bool {
+    let has_one = text.contains(IMAGE) || text.contains(VIDEO);
+    if has_one {
+        content.push_str(&text.replace(IMAGE, "<IMAGE>").replace(VIDEO, "<VIDEO>"));
+    } else {
+        content.push_str(text);
+    }
+    has_one
+}
+
+/// What is left of a text, and how many characters precede it.
+struct Rest<'t> {
+    text: &'t str,
+    position: usize,
+}
+
+impl<'t> Rest<'t> {
+    /// Takes the text up to a character; nothing if that is taken already.
+    fn up_to(&mut self, end: usize) -> &'t str {
+        let num_chars = end.saturating_sub(self.position);
+        let at = self.text.char_indices().nth(num_chars).map_or(self.text.len(), |(at, _)| at);
+        let (taken, rest) = self.text.split_at(at);
+        *self = Self { text: rest, position: self.position.max(end) };
+        taken
+    }
 }

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use manyframe_core::{Message, Sample};
+use manyframe_core::Sample;
 use serde_json::Value;
 
 use crate::error::ShardError;
@@ -32,13 +32,9 @@ impl TarLayout for Vila {
 
     fn conversation(&self, sample: &Sample) -> Result<Option<Vec<ConversationTurn>>, String> {
         let num_images = sample.images.len();
-        let num_places = |messages: &[Message]| -> usize {
-            messages.iter().map(|message| message.content.matches(IMAGE).count()).sum()
-        };
-        let is_known = num_places(&sample.messages) == num_images;
-        let replaced = if is_known { None } else { replaced(sample, image_placeholders) };
+        let replaced = replaced(sample, image_placeholders);
         let messages = replaced.as_ref().unwrap_or(&sample.messages);
-        let num_places = num_places(messages);
+        let num_places: usize = messages.iter().map(|message| message.content.matches(IMAGE).count()).sum();
         if num_places != num_images {
             return Err(format!("{num_places} times {IMAGE} for {num_images} images"));
         }

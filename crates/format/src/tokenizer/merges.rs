@@ -181,7 +181,8 @@ impl Symbol {
 
 /// A number that is smaller for larger scores. The two zeros are equal.
 fn rank(score: f32) -> u32 {
-    let bits = (score + 0.0).to_bits();
+    let score = score + 0.0;
+    let bits = score.to_bits();
     let ascending = if score.is_sign_negative() { !bits } else { bits | 1 << 31 };
     !ascending
 }

@@ -122,9 +122,6 @@ impl SentencePiece {
     }
 
     fn encode_as_is(&self, text: &str) -> Result<Vec<u32>, Cause> {
-        if u32::try_from(text.len()).is_err() {
-            return Err("the text has 4 GiB or more".into());
-        }
         let mut merging = Merging::default();
         let mut marked = String::new();
         let mut rest = text;
@@ -132,6 +129,9 @@ impl SentencePiece {
             let (word, after) = self.cuts.split_word(rest);
             marked.clear();
             mark_spaces(word, &mut marked);
+            if u32::try_from(marked.len()).is_err() {
+                return Err("a word has 4 GiB or more".into());
+            }
             self.encode_word(&marked, &mut merging);
             rest = after;
         }
@@ -171,6 +171,10 @@ fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
     }
     if normaliser.remove_extra_whitespaces() {
         return Err("collapses white space".into());
+    }
+    // They are made like others, and divided again at the end.
+    if let Some((_, text, _)) = pieces(proto).find(|(.., kind)| *kind == Type::Unused) {
+        return Err(format!("has the unused piece {text:?}"));
     }
     if !normaliser.escape_whitespaces() || trainer.treat_whitespace_as_suffix() {
         return Err("does not mark spaces in front of words".into());
@@ -252,13 +256,16 @@ fn tokens_around(config: &TokenizerConfig, control: &AddedTokens) -> TokensAroun
 fn merges(proto: &SentencePieceModel) -> Result<Merges, String> {
     let unknown = unknown_piece(proto)?;
     let fallback = if falls_back_to_bytes(proto) {
-        let mut of_bytes = Box::new([unknown; 256]);
+        let mut of_bytes = Box::new([None; 256]);
         for (byte, id) in byte_pieces(proto) {
             if let Some(of_byte) = of_bytes.get_mut(usize::from(byte?)) {
-                *of_byte = id;
+                *of_byte = Some(id);
             }
         }
-        Fallback::Bytes(of_bytes)
+        if let Some(missing) = of_bytes.iter().position(Option::is_none) {
+            return Err(format!("has no piece for the byte {missing}"));
+        }
+        Fallback::Bytes(Box::new(of_bytes.map(|id| id.unwrap_or(unknown))))
     } else {
         Fallback::Unknown(unknown)
     };

@@ -243,10 +243,10 @@ impl Reading {
             self.add(file.source, entry?);
         }
         self.candidates.origins.end_run();
-        let num_rows = self.candidates.num_rows();
-        // Positions of rows are numbers of 32 bits, so that they take half as much memory.
-        u32::try_from(num_rows).map_err(|_range| PlanError::TooManyRecords)?;
-        self.candidates.files.push(FileRows { file: file.clone(), first_record, rows: first_row..num_rows });
+        // Positions of rows and of rejects are numbers of 32 bits, so that they take half as much memory.
+        u32::try_from(self.next_record.0).map_err(|_range| PlanError::TooManyRecords)?;
+        let rows = first_row..self.candidates.num_rows();
+        self.candidates.files.push(FileRows { file: file.clone(), first_record, rows });
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use manyframe_core::{Digest, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::Kind;
 use manyframe_sources::{SourceError, Split};
+use rustc_hash::FxHashMap;
 
 use crate::context::Context;
 use crate::error::PlanError;
@@ -32,6 +33,8 @@ pub(crate) struct IndexCache<'a> {
     context: &'a Context,
     directory: PathBuf,
     digests: FileDigests,
+    /// Where each annotation file is, by its name in its source.
+    annotations: FxHashMap<(SourceIndex, &'a str), &'a Path>,
 }
 
 impl<'a> IndexCache<'a> {
@@ -40,7 +43,10 @@ impl<'a> IndexCache<'a> {
         let directory = index_directory(work);
         std::fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
         let digests = FileDigests::open(&directory, context.pipeline.stores.access());
-        Ok(Self { context, directory, digests })
+        let annotations = context.sources.iter_enumerated().flat_map(|(source, open)| {
+            open.annotations().iter().map(move |file| ((source, &*file.name), file.path.as_path()))
+        });
+        Ok(Self { context, directory, digests, annotations: annotations.collect() })
     }
 
     /// Keeps the digests of input files for the next build.
@@ -82,14 +88,13 @@ impl<'a> IndexCache<'a> {
 
     /// The file whose contents decide what the records of a split are.
     fn input_file(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
-        let open = self.context.source(source);
-        let table = &open.table;
+        let table = &self.context.source(source).table;
         if let Kind::Replay(_) = table.kind {
             return Ok(Path::new(&table.from).join(MANIFEST_FILE));
         }
-        let file = open.annotations().iter().find(|file| file.name == split.file);
+        let path = self.annotations.get(&(source, &*split.file));
         let unknown = || SourceError::UnknownFile { name: table.name.as_str().into(), file: split.file.clone() };
         let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
-        Ok(file.ok_or_else(unknown).map_err(source_error)?.path.clone())
+        Ok(path.ok_or_else(unknown).map_err(source_error)?.to_path_buf())
     }
 }

@@ -1,8 +1,8 @@
 //! The splits that one index file is made of: one, or several small ones.
 //!
 //! Thousands of small annotation files would be thousands of index files, each of which takes longer to write than its records to
-//! read. They are put together in their order, so that rows are those of single files. Where a group ends depends on the names of
-//! its files: one that is added or removed changes its own group only.
+//! read. They are put together in their order, so that rows are those of single files. Names decide where groups end, besides
+//! sizes: a file that is added or removed changes groups up to the next name that ends one.
 
 use std::fmt;
 

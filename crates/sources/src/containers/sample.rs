@@ -77,7 +77,11 @@ impl Sample {
 
     /// Adds a field, which other files of the sample do not have; or have with this value.
     fn add_field(&mut self, name: String, value: Box<RawValue>) -> Result<(), Rejection> {
-        let parsed = |value: &RawValue| serde_json::from_str::<serde_json::Value>(value.get()).ok();
+        // Texts are compared without white space at their end, which files of texts have.
+        let parsed = |value: &RawValue| match serde_json::from_str(value.get()) {
+            Ok(serde_json::Value::String(text)) => Some(serde_json::Value::from(text.trim_end())),
+            parsed => parsed.ok(),
+        };
         match self.fields.get(&name) {
             Some(known) if known.get() != value.get() && parsed(known) != parsed(&value) => {
                 Err(unexpected_schema(format!("two files of the sample have {name:?}, and say different things")))

@@ -138,7 +138,7 @@ impl TextFile {
         let file_bytes = file.num_bytes();
         let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
         let is_overlong = num_bytes > json::MAX_RECORD_BYTES;
-        let num_kept = if is_overlong { json::MAX_HEAD_BYTES } else { num_bytes as usize };
+        let num_kept = num_bytes.min(json::MAX_RECORD_BYTES) as usize;
         let mut bytes = vec![0; num_kept];
         file.bytes().read_exact_at(&mut bytes, offset)?;
         let is_last = end == file_bytes;

@@ -60,11 +60,10 @@ impl From<NotRecords> for ReadError {
 
 /// A record whose end was found.
 pub(crate) fn whole(bytes: &[u8]) -> RawBody {
-    match unwritten(bytes) {
-        Some(hole) => hole,
-        None if is_overlong(bytes.len()) => overlong(bytes),
-        None => RawBody::Json(bytes.to_vec()),
+    if is_overlong(bytes.len()) {
+        return overlong(bytes);
     }
+    unwritten(bytes).unwrap_or_else(|| RawBody::Json(bytes.to_vec()))
 }
 
 /// What is missing where a file has only zeros: room was made for it that was never written to, as by a download that ended early.
@@ -89,8 +88,9 @@ pub(crate) fn unclosed() -> RawBody {
     incomplete("the file ends before its array is closed; records may be missing", &[])
 }
 
-/// A record that is too large to read; `head` is its first bytes.
+/// A record that is too large to read; `head` is its first bytes, [`MAX_RECORD_BYTES`] or more.
 pub(crate) fn overlong(head: &[u8]) -> RawBody {
+    let head = head.get(..MAX_RECORD_BYTES as usize).unwrap_or(head);
     let detail = || format!("the record has more than {MAX_RECORD_BYTES} bytes");
     unwritten(head).unwrap_or_else(|| broken(RejectCode::MalformedRecord, &detail(), head))
 }

@@ -22,15 +22,8 @@ pub(super) fn reject_other_media(record: &ReadRecord<'_, '_>) -> Result<(), Reje
     if [IMAGES, VIDEOS, FILES].iter().any(|names| record.is_decided(names)) {
         return Ok(());
     }
+    [IMAGES, VIDEOS].iter().try_for_each(|names| reject_second(row, names))?;
     let known = || IMAGES.iter().chain(VIDEOS);
-    let filled: Vec<&&str> = known().filter(|name| row.get_filled(&[name]).is_some()).collect();
-    if let [first, second, ..] = filled.as_slice()
-        && row.get(first) != row.get(second)
-    {
-        return Err(unexpected_schema(format!(
-            "{first:?} and {second:?} both name media; expected one of them, or fields = {{ {first} = {first:?} }}"
-        )));
-    }
     let read = Read::of(record);
     // A document may say which file it is from.
     if record.draft.is_document && read.num_media == 0 {
@@ -42,6 +35,27 @@ pub(super) fn reject_other_media(record: &ReadRecord<'_, '_>) -> Result<(), Reje
             "{name:?} names another medium; expected a list in one field, or fields = {{ image = … }}, which names the only one"
         ))),
         None => Ok(()),
+    }
+}
+
+/// Of several names for the same kind of media, the first is read.
+fn reject_second(row: &Object<'_>, names: &[&str]) -> Result<(), Rejection> {
+    let filled: Vec<&&str> = names.iter().filter(|name| row.get_filled(&[name]).is_some()).collect();
+    match filled.as_slice() {
+        [first, second, ..] if row.get(first).map(only) != row.get(second).map(only) => {
+            Err(unexpected_schema(format!(
+                "{first:?} and {second:?} both name media; expected one of them, or fields = {{ {first} = {first:?} }}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The only element of a list; anything else as it is.
+fn only<'v, 'r>(value: &'v Value<'r>) -> &'v Value<'r> {
+    match value {
+        Value::List(items) if items.len() == 1 => items.first().unwrap_or(value),
+        value => value,
     }
 }
 
@@ -71,15 +85,15 @@ impl<'a> Read<'a> {
     /// Whether a field is a medium that is not read.
     fn is_another(&self, row: &Object<'_>, name: &str) -> bool {
         let is_like_one = ["image", "img", "video"].iter().any(|start| name.to_ascii_lowercase().starts_with(start));
-        // Bytes in the file of the record may have a name beside them.
-        let is_name_of_bytes = FILES.contains(&name) && self.num_media > self.paths.len();
-        let is_name = NAMES.contains(&name) || name.ends_with("_id") || is_name_of_bytes;
+        let is_name = NAMES.contains(&name) || name.ends_with("_id");
         let is_looked_at = is_like_one || !(is_name || is_text(name));
         is_looked_at && row.get(name).is_some_and(|value| self.is_another_medium(value, is_like_one))
     }
 
     fn is_another_medium(&self, value: &Value<'_>, is_like_one: bool) -> bool {
         match value {
+            // Bytes in the file of the record may have names and addresses beside them.
+            Value::Text(_) if self.num_media > self.paths.len() => false,
             Value::Text(text) => {
                 let path = text.strip_prefix("file://").unwrap_or(&**text);
                 // A URL says where a medium comes from, and `.ts` may be TypeScript.
@@ -96,11 +110,12 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Whether a path is that of a medium, or its end, or has it at its end.
+    /// Whether a path is that of a medium, or its end, or says in full where it is.
     fn has(&self, path: &str) -> bool {
         let is_end = |end: &str, path: &str| {
             path.strip_suffix(end).is_some_and(|start| start.is_empty() || start.ends_with('/'))
         };
-        self.paths.iter().any(|read| is_end(read, path) || is_end(path, read))
+        let is_full = path.starts_with('/') || path.contains("://");
+        self.paths.iter().any(|read| *read == path || is_end(path, read) || is_full && is_end(read, path))
     }
 }

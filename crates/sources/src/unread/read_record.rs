@@ -21,8 +21,9 @@ impl<'a> ReadRecord<'a, '_> {
         })
     }
 
-    /// Whether the option `fields` names one of these.
+    /// Whether the option `fields` names one of these, by a field that the record has.
     pub(super) fn is_decided(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.options.fields.contains_key(*name))
+        let is_there = |found: &String| found.contains('{') || self.row.get_at(found).is_some();
+        names.iter().any(|name| self.options.fields.get(*name).is_some_and(is_there))
     }
 }

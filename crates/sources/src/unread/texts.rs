@@ -16,6 +16,9 @@ const MAIN: &[&[&str]] = &[LISTS, &["texts", "text_list"], QUESTIONS, ANSWERS, C
 /// Fields with what belongs to such a text.
 const BESIDE: &[&str] = &["history", "system", "system_prompt", "input", "context"];
 
+/// How a field that thoughts may be in says how much was thought.
+const SWITCHES: &[&str] = &["auto", "high", "low", "medium", "none", "off", "on"];
+
 /// Whether a field of this name has texts.
 pub(super) fn is_text(name: &str) -> bool {
     is_main(name) || BESIDE.contains(&name) || THOUGHTS.contains(&name)
@@ -31,7 +34,7 @@ pub(super) fn reject_other_texts(record: &ReadRecord<'_, '_>) -> Result<(), Reje
     let [_, _, ..] = filled.as_slice() else { return Ok(()) };
     let said = Said::of(record);
     let (read, lost): (Vec<&str>, Vec<&str>) =
-        filled.into_iter().partition(|name| record.row.get(name).is_none_or(|value| said.has_all_of(value)));
+        filled.into_iter().partition(|name| record.row.get(name).is_none_or(|value| said.has_all_of(name, value)));
     let Some(lost) = lost.first() else { return Ok(()) };
     let mut main = read.iter().filter(|name| is_main(name));
     if main.clone().any(|name| record.is_decided(&[name])) {
@@ -61,16 +64,24 @@ impl<'a> Said<'a> {
         Self { whole: all.iter().map(|text| bare(text)).collect(), all }
     }
 
-    fn has_all_of(&self, value: &Value<'_>) -> bool {
+    fn has_all_of(&self, name: &str, value: &Value<'_>) -> bool {
         match value {
+            Value::Text(text) if THOUGHTS.contains(&name) && SWITCHES.contains(&text.trim()) => true,
+            Value::Text(text) if name == "text" && self.is_all_in(text) => true,
             Value::Text(text) => {
-                self.whole.contains(bare(text)) || self.all.iter().any(|said| said.contains(bare(text)))
+                let text = bare(text);
+                self.whole.contains(text) || self.all.iter().any(|said| has_words(said, text))
             }
             // There may be thousands: only whole texts are looked for.
             Value::List(items) => items.iter().all(|item| self.has_whole(item)),
             // Numbers are no texts.
             _ => true,
         }
+    }
+
+    /// Whether a text is all turns, one after the other, in some template.
+    fn is_all_in(&self, text: &str) -> bool {
+        self.all.len() > 1 && self.all.iter().all(|said| text.contains(bare(said)))
     }
 
     fn has_whole(&self, value: &Value<'_>) -> bool {
@@ -84,6 +95,16 @@ impl<'a> Said<'a> {
             _ => true,
         }
     }
+}
+
+/// Whether a text has another one in it, which neither begins nor ends inside of a word.
+fn has_words(said: &str, text: &str) -> bool {
+    let is_apart = |(at, found): (usize, &str)| {
+        let (before, rest) = said.split_at(at);
+        let after = rest.strip_prefix(found).unwrap_or_default();
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    };
+    text.is_empty() || said.match_indices(text).any(is_apart)
 }
 
 /// A text without the placeholders and the white space at its ends.

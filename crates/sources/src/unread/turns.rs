@@ -14,13 +14,17 @@ const CALLS: &[&str] = &["tool_calls", "function_call"];
 const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"];
 
 pub(super) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
-    let is_unwanted = row.get("label") == Some(&Value::Bool(false)) && row.get("completion").is_some();
+    let has_turns = row.get("completion").is_some() || turns_of(row).next().is_some();
+    let is_unwanted = has_turns && ["label", "kto_tag"].iter().any(|name| row.get(name) == Some(&Value::Bool(false)));
     if is_unwanted || turns_of(row).any(is_untrained) {
         return Err(unexpected_schema(
             "an answer is marked as one that is not to be learned, which cannot be left out yet",
         ));
     }
-    if let Some((name, _)) = row.get_filled(&["tools", "functions"]).filter(|_| turns_of(row).next().is_some()) {
+    let is_list_of_tools = |tools: &Value<'_>| !matches!(tools.as_text().map(str::trim), Some("[]" | "{}" | "null"));
+    let is_conversation = [LISTS, QUESTIONS, ANSWERS].iter().any(|names| row.get_filled(names).is_some());
+    let tools = row.get_filled(&["tools", "functions"]).filter(|(_, tools)| is_list_of_tools(tools));
+    if let (true, Some((name, _))) = (is_conversation, tools) {
         return Err(unexpected_schema(format!("the record has {name:?}, which are not read")));
     }
     turns_of(row).try_for_each(reject_lost_of_turn)

@@ -242,6 +242,30 @@ fn a_second_text_or_conversation_rejects_its_record_unless_fields_decide() {
 }
 
 #[test]
+fn what_public_datasets_have_beside_a_record_does_not_reject_it() {
+    let turns = r#""messages": [{"role": "user", "content": "<image><video>\nq"}, {"role": "assistant", "content": "It is a cat."}]"#;
+    let of_turns = r#"U [a.jpg] [video b.mp4] "\nq" A "It is a cat.""#;
+    let both = format!(r#"{{{turns}, "images": ["a.jpg"], "videos": ["b.mp4"], "image": "a.jpg", "tools": "[]"}}"#);
+    let alpaca = r#"{"instruction": "q", "input": "i", "output": "a", "text": "Below is.\n\n### Instruction:\nq\n\n### Input:\ni\n\n### Response:\na"}"#;
+    let switch = r#"{"prompt": "q", "response": "a", "reasoning": "off"}"#;
+    check(Auto, &[(&both, of_turns), (alpaca, r#"U "q\ni" A "a""#), (switch, r#"U "q" A "a""#)]);
+}
+
+#[test]
+fn what_looks_like_what_is_read_and_is_not_rejects_its_record() {
+    let default = SourceOptions::default();
+    let image = |more: &str| format!(r#"{{"image": "1.png", {more}, "question": "which category?", "answer": "a"}}"#);
+    assert_rejected(&default, &image(r#""mask": "masks/1.png""#), &["\"mask\""]);
+    assert_rejected(&default, &image(r#""caption": "cat""#), &["\"caption\""]);
+    assert_rejected(&default, &image(r#""tools": "[{'name': 't'}]""#), &["\"tools\""]);
+    let thumbnail = r#"{"image": "1.png", "photos": ["2.png"], "caption": "c"}"#;
+    assert_rejected(&with_field("images", "none"), thumbnail, &["\"photos\""]);
+    let answer =
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": false}"#;
+    assert_rejected(&default, answer, &["not to be learned"]);
+}
+
+#[test]
 fn a_text_that_is_there_twice_is_not_lost() {
     let messages =
         r#""messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "It is a cat."}]"#;

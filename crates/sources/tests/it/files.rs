@@ -65,7 +65,9 @@ fn zeros_that_nobody_wrote_over_are_the_end_of_an_incomplete_file() {
     assert_eq!(shown_file(&format!("{record}{zeros}")), [r#"U "a" A "b""#, "incomplete_file"]);
     assert_eq!(shown_file(&format!("{record}{zeros} \"b\"]}}\n{record}")).len(), 3, "a hole, and what follows it");
     assert_eq!(shown_file(&format!("{record}{{\"data\": [\"a{zeros}"))[1], "incomplete_file");
-    assert_eq!(shown_file(&format!("{record}{}", "\0".repeat(17 << 20)))[1], "incomplete_file");
+    let room = "\0".repeat(17 << 20);
+    assert_eq!(shown_file(&format!("{record}{room}"))[1], "incomplete_file");
+    assert_eq!(shown_file(&format!("{record}{{\"data\": [\"{}{room}", "a".repeat(300)))[1], "incomplete_file");
     assert_eq!(shown_file(&format!("{record}{{\"data\": [\"a\0\", \"b\"]}}\n"))[1], "malformed_record", "a stray zero");
 }
 
