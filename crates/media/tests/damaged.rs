@@ -6,7 +6,7 @@ use manyframe_media::{
 };
 use proptest::prelude::*;
 
-use crate::support::{code, fixture, fixtures, jpeg, reject};
+use crate::support::{code, fixture, fixtures, jpeg, png_chunk, reject};
 
 fn limits() -> MediaLimits {
     MediaLimits::default()
@@ -15,8 +15,8 @@ fn limits() -> MediaLimits {
 /// A PNG header that claims these dimensions, and no pixels.
 fn png_claiming(width_px: u32, height_px: u32) -> Vec<u8> {
     let mut bytes = fixture("rgb.png");
-    bytes[16..20].copy_from_slice(&width_px.to_be_bytes());
-    bytes[20..24].copy_from_slice(&height_px.to_be_bytes());
+    let header = [&width_px.to_be_bytes()[..], &height_px.to_be_bytes(), &bytes[24..29]].concat();
+    bytes.splice(8..33, png_chunk(*b"IHDR", &header));
     bytes
 }
 
