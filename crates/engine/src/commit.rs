@@ -150,7 +150,7 @@ pub(crate) fn is_current(
         let is_of_version = facts.manyframe_version == env!("CARGO_PKG_VERSION");
         is_of_inputs && is_of_version && manifest.pipeline == portable_settings(pipeline)
     };
-    // Of a store, that would be a request for each file; nobody deletes files there by accident.
+    // Of a store, that is a request for each file: `verify` makes them.
     let is_elsewhere = pipeline.file.output.url().is_some();
     Ok((is_of_plan() || is_packed_since()) && (is_elsewhere || is_whole(dataset)?))
 }

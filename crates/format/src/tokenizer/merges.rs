@@ -87,11 +87,6 @@ impl Merges {
         self.pieces.is_empty()
     }
 
-    /// Whether a text is a piece.
-    pub(super) fn contains(&self, text: &str) -> bool {
-        self.pieces.contains_key(text)
-    }
-
     /// Appends the tokens of a word of less than 4 GiB, in which spaces are marked.
     pub(super) fn encode(&self, word: &str, merging: &mut Merging) {
         merging.start(word);

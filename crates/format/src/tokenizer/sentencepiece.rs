@@ -46,7 +46,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
     let cuts = Cuts::Pairs(pairs(&proto));
     // Elsewhere counts of words do not add up: neighbouring unknown characters are one token.
-    let words = has_all_bytes(&proto, &merges).then(|| Words::new(cuts.clone(), prefix));
+    let words = falls_back_to_bytes(&proto).then(|| Words::new(cuts.clone(), prefix));
     let defined = defined_pieces(&proto)?;
     let configured = configured_tokens(&proto, config.added_tokens()?, config.list_name()).map_err(unsupported)?;
     let names = configured.iter().map(|token| format!("{} {} {}", token.id, token.is_special, token.text));
@@ -273,6 +273,7 @@ fn merges(proto: &SentencePieceModel) -> Result<Merges, String> {
     Ok(Merges::new(normal.map(|(piece, id)| (piece.piece(), piece.score(), id)), fallback))
 }
 
+/// Whether no text is unknown: there is a piece for every byte.
 fn falls_back_to_bytes(proto: &SentencePieceModel) -> bool {
     proto.trainer().is_some_and(TrainerSpec::byte_fallback)
 }
@@ -285,20 +286,6 @@ fn byte_pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (Result<u8, S
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         (byte.ok_or_else(|| format!("has {text:?} as the piece of a byte")), id)
     })
-}
-
-/// Whether no text is unknown.
-fn has_all_bytes(proto: &SentencePieceModel, merges: &Merges) -> bool {
-    let mut is_known: [bool; 256] = std::array::from_fn(|byte| {
-        let char = u8::try_from(byte).ok().filter(u8::is_ascii).map(char::from);
-        char.is_some_and(|char| merges.contains(char.encode_utf8(&mut [0; 4])))
-    });
-    for (byte, _) in byte_pieces(proto) {
-        if let Some(is_known) = byte.ok().and_then(|byte| is_known.get_mut(usize::from(byte))) {
-            *is_known = true;
-        }
-    }
-    falls_back_to_bytes(proto) && is_known == [true; 256]
 }
 
 /// The pieces that the user of the trainer defined.
