@@ -78,10 +78,7 @@ table! {
         let id = RecordId(id);
         let signatures = signature.zip(media);
         let outcome = match (reason, detail, measured, num_turns, num_chars, estimated_bytes, signatures) {
-            (Some(reason), Some(detail), None, None, None, None, None) => {
-                let code = RejectCode::from_text(&reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
-                Err(Rejection { code, detail })
-            }
+            (Some(reason), Some(detail), None, None, None, None, None) => Err(rejection_of(&reason, detail)?),
             (None, None, Some(measured), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some((signature, media))) => {
                 let ((cost, layout), source) = (measured, SourceIndex(0));
                 let row = IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media };
@@ -91,6 +88,12 @@ table! {
         };
         Ok(IndexEntry { id, subset, upstream_id, origin, outcome })
     }
+}
+
+/// The rejection that two columns have.
+fn rejection_of(reason: &str, detail: String) -> Result<Rejection, String> {
+    let code = RejectCode::from_text(reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
+    Ok(Rejection { code, detail })
 }
 
 table! {
@@ -106,10 +109,7 @@ table! {
     }
     read {
         let outcome = match (reason, detail) {
-            (Some(reason), Some(detail)) => {
-                let code = RejectCode::from_text(&reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
-                Err(Rejection { code, detail })
-            }
+            (Some(reason), Some(detail)) => Err(rejection_of(&reason, detail)?),
             (None, None) => Ok(reduction),
             _ => return Err("a reason and its detail are not both there".to_owned()),
         };
