@@ -138,6 +138,21 @@ fn shards_are_sent_before_they_have_names_and_the_manifest_comes_last() {
 }
 
 #[test]
+fn a_shard_that_is_gone_from_the_store_is_made_again() {
+    let store = Store::new(5);
+    store.build(&[], 0);
+    let shard = store.names("").into_iter().find(|name| has_ending(name, "tar")).unwrap();
+    let path = store.workshop.path("store/bucket/sets/t").join(shard);
+    fs::remove_file(&path).unwrap();
+    assert!(!store.build(&[], 0).contains("nothing to do"));
+    store.assert_is_that_of_a_disk(&[]);
+    fs::write(&path, b"cut").unwrap();
+    assert!(!store.build(&[], 0).contains("nothing to do"));
+    store.assert_is_that_of_a_disk(&[]);
+    assert!(store.build(&[], 0).contains("nothing to do"));
+}
+
+#[test]
 fn a_build_whose_store_fails_goes_on_and_sends_nothing_twice() {
     let store = Store::new(9);
     let mut written = Vec::new();

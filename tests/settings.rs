@@ -21,10 +21,12 @@ fn tables(schema: &Value) -> Vec<(String, &Value)> {
     let tables = properties.iter().filter(|(_, property)| is_table(property));
     let mut tables: Vec<(String, &Value)> =
         tables.map(|(name, property)| (name.clone(), definition(schema, property).unwrap())).collect();
-    let source = ("source".to_owned(), &schema["$defs"]["SourceTable"]);
-    let filter = ("source.filter".to_owned(), &schema["$defs"]["FilterTable"]);
+    let source = &schema["$defs"]["SourceTable"];
+    let of_source = source["properties"].as_object().unwrap().iter().filter(|(_, property)| is_table(property));
     tables.retain(|(name, _)| name != "source");
-    tables.extend([source, filter, ("format.template.custom".to_owned(), &schema["$defs"]["TemplateText"])]);
+    tables.push(("source".to_owned(), source));
+    tables.extend(of_source.map(|(name, property)| (format!("source.{name}"), definition(schema, property).unwrap())));
+    tables.push(("format.template.custom".to_owned(), &schema["$defs"]["TemplateText"]));
     tables
 }
 

@@ -88,7 +88,9 @@ fn environment(name: &str) -> Option<String> {
 /// The width of the terminal that results go to, or that `COLUMNS` states; `None` where they go elsewhere.
 fn width_of_stdout() -> Option<usize> {
     let stated = environment("COLUMNS").and_then(|text| text.parse::<usize>().ok()).filter(|width| *width > 0);
-    stated.or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)))
+    // Some consoles know their columns and state zero rows.
+    let own = || tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+    stated.or_else(own)
 }
 
 /// The text in lines of this width at most, as far as its words are not longer.

@@ -9,6 +9,7 @@ pub mod in_flight;
 mod input_file;
 mod parallel;
 mod progress;
+mod threads;
 
 pub use file_access::{
     FileAccess, Listed, ObjectAccess, ObjectState, is_store_failure, is_url, store_failure, url_below, url_of,
@@ -17,3 +18,4 @@ pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic
 pub use input_file::{InputFile, InputReader, ReadAt};
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};
+pub use threads::on_threads;

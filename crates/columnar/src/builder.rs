@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, FixedSizeBinaryBuilder, Float64Builder, Int32Builder, Int64Builder, ListArray,
-    NullBufferBuilder, StringBuilder, StructArray, UInt64Builder,
+use arrow_array::builder::{
+    BinaryBuilder, FixedSizeBinaryBuilder, Float64Builder, Int32Builder, Int64Builder, NullBufferBuilder,
+    StringBuilder, UInt64Builder,
 };
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{FieldRef, Fields};
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::ArrowError;
+use arrow_schema::{FieldRef, Fields};
 
 use crate::column::{Column, ColumnType, NUM_ID_BYTES, element_field, struct_fields};
 

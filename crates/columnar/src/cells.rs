@@ -5,11 +5,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
-    UInt64Array,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt64Type};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray, UInt64Array,
 };
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, UInt64Type};
 
 use crate::column::{Column, ColumnType};
 use crate::shape::list_bounds;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow_schema::{DataType, Field, Fields};
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value, json};
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
+use arrow_schema::DataType;
 use manyframe_base::InputFile;
 use parquet::basic::Type;
 use parquet::column::page::{Page, PageReader};

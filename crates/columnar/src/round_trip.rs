@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{Array, AsArray};
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
 
 use crate::builder::{Builder, CellWriter};
 use crate::columns::{Columns, columns_of};

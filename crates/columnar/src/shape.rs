@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::ListArray;
-use arrow::datatypes::{DataType, Fields};
+use arrow_array::ListArray;
+use arrow_schema::{DataType, Fields};
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type, TypePtr};

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
+use arrow_schema::DataType;
 use manyframe_base::InputFile;
 
 use crate::cells::{ColumnCells, RowCells};

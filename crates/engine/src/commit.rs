@@ -150,15 +150,21 @@ pub(crate) fn is_current(
         let is_of_version = facts.manyframe_version == env!("CARGO_PKG_VERSION");
         is_of_inputs && is_of_version && manifest.pipeline == portable_settings(pipeline)
     };
-    // Of a store, that is a request for each file: `verify` makes them.
-    let is_elsewhere = pipeline.file.output.url().is_some();
-    Ok((is_of_plan() || is_packed_since()) && (is_elsewhere || is_whole(dataset)?))
+    Ok((is_of_plan() || is_packed_since()) && is_whole(dataset, pipeline)?)
 }
 
 /// Whether all files that a manifest names are there, and shards have their sizes. What is in them is for `verify`.
-fn is_whole(dataset: &DatasetReader) -> Result<bool, EngineError> {
+fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, EngineError> {
+    // A store tells the sizes of a thousand files at once.
+    let listed: Option<BTreeMap<String, u64>> = match pipeline.file.output.url() {
+        Some(_) => Some(dataset.storage().list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect()),
+        None => None,
+    };
     for (path, stated) in named_files(dataset.manifest()) {
-        let found = dataset.storage().num_bytes(&path)?;
+        let found = match &listed {
+            Some(listed) => listed.get(&path).copied(),
+            None => dataset.storage().num_bytes(&path)?,
+        };
         if found.is_none() || stated.num_bytes.is_some_and(|stated| found != Some(stated)) {
             tracing::warn!(dataset = %dataset.location().display(), file = path, "a file of the dataset is missing or cut");
             return Ok(false);

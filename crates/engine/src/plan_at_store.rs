@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_base::files::parent_directory;
-use manyframe_base::{Executor, FileError, write_atomic};
+use manyframe_base::{Executor, FileError, on_threads, write_atomic};
 use manyframe_core::Digest;
 use manyframe_plan::{plan_path, task_path};
 use manyframe_storage::{Storage, Stores};
-use manyframe_transfer::on_threads;
 use serde_json::Value;
 
 use crate::engine::{TaskSet, WorkerMachine};

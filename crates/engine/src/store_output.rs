@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use manyframe_base::files::{parent_directory, work_directory, write_atomic};
-use manyframe_base::{FileAction, FileError, Progress};
+use manyframe_base::{FileAction, FileError, Progress, on_threads};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetError, DatasetReader};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_storage::{Storage, is_below_bucket};
 use manyframe_transfer::{
     Outbox, Pace, ReplacedUploads, SentFile, StagedShards, TransferError, Upload, UploadOptions, Uploaded, abandon,
-    on_threads, settle,
+    settle,
 };
 
 use crate::committed::CommitOptions;

@@ -3,12 +3,14 @@
 //! It reads no record and no medium, and makes nothing.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_base::{FileAccess, is_url, url_of};
+use manyframe_base::{FileAccess, is_url, on_threads, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::{MediaRoot, is_tar};
@@ -32,6 +34,8 @@ const TEMPLATE: &str = "a template in Jinja, a JSON file with a chat_template, o
 /// What a directory or tar with a record for each image is.
 const NOTHING_TO_MERGE: &str =
     "of images with texts beside them, where merge has no effect: each record has its own image";
+/// Objects that are looked at at a time.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 /// The file by which a directory is a dataset.
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -365,17 +369,23 @@ impl FileCheck<'_> {
         }
     }
 
+    /// All are looked at, many at a time where that means to wait for a store, and the first that is wrong is named.
     fn check_all(
         &self,
         pattern: &str,
         allowed: &str,
-        check: &dyn Fn(&Path) -> Result<(), String>,
+        check: &(dyn Fn(&Path) -> Result<(), String> + Sync),
     ) -> Result<(), Wrong> {
         let paths = expand_pattern(&self.access, pattern).map_err(|error| wrong(&error.detail, allowed))?;
-        for path in paths {
+        let checked = |path: &PathBuf| {
+            let exists = if is_url(path) { Ok(()) } else { exists(path) };
+            Ok::<_, Infallible>(exists.and_then(|()| check(path)))
+        };
+        let num_threads = if paths.iter().any(|path| is_url(path)) { CONCURRENCY } else { NonZeroUsize::MIN };
+        let Ok(results) = on_threads(num_threads, &paths, checked);
+        for (path, result) in paths.iter().zip(results) {
             let name = if path == Path::new(pattern) { String::new() } else { format!("{}: ", path.display()) };
-            let exists = if is_url(&path) { Ok(()) } else { exists(&path) };
-            exists.and_then(|()| check(&path)).map_err(|found| wrong(&format!("{name}{found}"), allowed))?;
+            result.map_err(|found| wrong(&format!("{name}{found}"), allowed))?;
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Parses the text of a record into a [`Value`] in one pass, for what nearly all records consist of.
 //!
 //! Everything wrong or unusual is left to `serde_json` and its messages, but for what Python's `json.dump` writes and
-//! `serde_json` does not read: `NaN`, which is null here, since pandas writes it for what is missing; `Infinity`; and integers of
-//! more than 64 bits, which keep their digits.
+//! `serde_json` does not read: `NaN`, which is null here, since pandas writes it for what is missing; `Infinity`, and numbers that
+//! are too large for 64 bits, such as `1e999`; and integers of more than 64 bits, which keep their digits.
 //!
 //! **Invariant:** if it returns a value, and the text has none of these, `serde_json` returns the same.
 
 use std::borrow::Cow;
+
+use serde_json::value::RawValue;
 
 use crate::json::plain_length;
 use crate::value::{Object, Value};
@@ -147,7 +149,7 @@ impl<'a> Parser<'a> {
         if is_long_integer(number) {
             return Some(Value::LongInteger(number.into()));
         }
-        serde_json::from_str(number).ok()
+        serde_json::from_str(number).ok().or_else(|| beyond_f64(number))
     }
 
     /// Reads a string; its opening quote is next.
@@ -212,6 +214,12 @@ impl<'a> Parser<'a> {
         self.at += 4;
         u32::from_str_radix(digits, 16).ok()
     }
+}
+
+/// A number that is too large for 64 bits: infinite, as in Python.
+fn beyond_f64<'a>(number: &str) -> Option<Value<'a>> {
+    let well_formed: &RawValue = serde_json::from_str(number).ok()?;
+    well_formed.get().parse().ok().filter(|number: &f64| number.is_infinite()).map(Value::Float)
 }
 
 /// Whether a number is an integer that needs more than 64 bits.
@@ -282,7 +290,8 @@ mod tests {
             "--12345678901234567890",
             "tru",
             "nul",
-            "1e999",
+            "1.e999",
+            "+1e999",
             "\"a\nb\"",
             "\"\\ud800\"",
             "\"\\ud83d\\u0041\"",
@@ -305,7 +314,8 @@ mod tests {
 
     #[test]
     fn what_python_writes_is_read() {
-        let text = b"[NaN, {\"a\": NaN}, Infinity, -Infinity, 12345678901234567890123, -9223372036854775809]";
+        let text =
+            b"[NaN, {\"a\": NaN}, Infinity, -Infinity, 12345678901234567890123, -9223372036854775809, 1e999, -1.5E+999]";
         let long = |digits: &'static str| Value::LongInteger(digits.into());
         let expected = Value::List(vec![
             Value::Null,
@@ -314,6 +324,8 @@ mod tests {
             Value::Float(f64::NEG_INFINITY),
             long("12345678901234567890123"),
             long("-9223372036854775809"),
+            Value::Float(f64::INFINITY),
+            Value::Float(f64::NEG_INFINITY),
         ]);
         assert_eq!(value_of(text), Some(expected));
         assert_eq!(value_of("9".repeat(400).as_bytes()), Some(Value::LongInteger("9".repeat(400).into())));

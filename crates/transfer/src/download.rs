@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use manyframe_base::files::{parent_directory, publish_file};
-use manyframe_base::{FileError, Progress, Step, write_atomic};
+use manyframe_base::{FileError, Progress, Step, on_threads, write_atomic};
 use manyframe_core::{Digest, Layout};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, named_files,
@@ -26,7 +26,6 @@ use crate::claim::CLAIM_FILE;
 use crate::error::TransferError;
 use crate::files::is_shard;
 use crate::gate::{Gate, Pace};
-use crate::threads::on_threads;
 
 /// Bytes of a request.
 const PIECE_BYTES: u64 = 8 << 20;

@@ -19,7 +19,6 @@ mod journal;
 mod outbox;
 mod send;
 mod survey;
-mod threads;
 mod upload;
 
 pub use claim::CLAIM_FILE;
@@ -29,5 +28,4 @@ pub use files::{SentFile, StagedShards};
 pub use gate::Pace;
 pub use outbox::{Outbox, abandon};
 pub use survey::Survey;
-pub use threads::on_threads;
 pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable, ensure_unclaimed, settle};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use manyframe_base::{Progress, Step};
+use manyframe_base::{Progress, Step, on_threads};
 use manyframe_core::Digest;
 use manyframe_dataset::{FilesBeside, MANIFEST_FILE, Manifest, Names, NotesByShard, OBJECTS_DIRECTORY};
 use manyframe_storage::{FileState, Storage, Version};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::claim::CLAIM_FILE;
 use crate::error::TransferError;
 use crate::files::{DatasetFiles, SentFile};
-use crate::threads::on_threads;
 
 /// What an upload has to do, by the paths of files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

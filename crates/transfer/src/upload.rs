@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{Progress, Step};
+use manyframe_base::{Progress, Step, on_threads};
 use manyframe_core::Digest;
 use manyframe_dataset::{MANIFEST_FILE, Names};
 use manyframe_storage::{Condition, Storage, Written};
@@ -22,7 +22,6 @@ use crate::gate::{Gate, Pace};
 use crate::journal::Journal;
 use crate::send::{Sending, Sent, abandon_stale, copy};
 use crate::survey::{RemoteManifest, Survey, Surveyed};
-use crate::threads::on_threads;
 
 /// How to upload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //! * A record without a conversation and with a string `text` is a document. SlimPajama names its subset in `meta`.
 //! * A placeholder in the text is text, because there is no medium for it.
 //! * A record with images, videos or audio is rejected: read the file as another kind of source.
+//! * A record is rejected if a turn has something beside what it says that would be lost: a thought (`reasoning_content`), calls of
+//!   tools, or a mark that the answer is not to be learned.
 //! * A conversation that starts with an answer, as ShareGPT's often do, is rejected unless the option
 //!   `leading_answer = "drop"` removes that answer.
 
@@ -13,6 +15,7 @@ use crate::conversation::{has_conversation, read_turns_or};
 use crate::draft::{Draft, DraftPart, DraftTurn};
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::wrong_type;
+use crate::unread::reject_lost_of_turns;
 use crate::value::{Object, Value};
 
 pub(crate) const READER: KindReader =
@@ -32,6 +35,7 @@ fn draft<'r>(row: &'r Object<'_>, _: &RecordContext<'_>) -> Result<Draft<'r>, Re
         return Ok(Draft { subset, turns: vec![document], is_document: true, ..Draft::default() });
     }
     let turns = read_turns_or(row, ", or a document (text)")?;
+    reject_lost_of_turns(row)?;
     let is_text = turns.iter().flat_map(|turn| &turn.parts).all(|part| matches!(part, DraftPart::Text(_)));
     if !is_text {
         return Err(Rejection::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));

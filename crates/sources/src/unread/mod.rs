@@ -1,4 +1,5 @@
-//! What `auto` would lose: a record that has it is rejected, and not delivered without it.
+//! What `auto` would lose: a record that has it is rejected, and not delivered without it. For `text`, that are thoughts and calls
+//! of tools beside what is said, and answers that are not to be learned.
 //!
 //! The option `fields` decides between media, and between texts: what it names is read, and others beside it are not.
 
@@ -10,6 +11,7 @@ mod turns;
 use manyframe_core::{RejectCode, Rejection};
 
 pub(crate) use self::read_record::ReadRecord;
+pub(crate) use self::turns::reject_lost_of_turns;
 use crate::draft::DraftPart;
 use crate::reject::unexpected_schema;
 use crate::value::{Object, Value};
@@ -38,7 +40,7 @@ pub(crate) fn reject_lost(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> 
         return Err(unexpected_schema(format!("{name:?} may be a part of its video, which is read from {known}")));
     }
     reject_options_beside_the_question(record.row)?;
-    turns::reject_lost_of_turns(record.row)?;
+    reject_lost_of_turns(record.row)?;
     texts::reject_other_texts(record)
 }
 

@@ -13,7 +13,8 @@ const CALLS: &[&str] = &["tool_calls", "function_call"];
 /// Fields with media, which turns have in their parts.
 const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"];
 
-pub(super) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
+/// Rejects a record whose turns have something that is not read.
+pub(crate) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
     let has_turns = row.get("completion").is_some() || turns_of(row).next().is_some();
     let is_unwanted = has_turns && ["label", "kto_tag"].iter().any(|name| row.get(name) == Some(&Value::Bool(false)));
     if is_unwanted || turns_of(row).any(is_untrained) {

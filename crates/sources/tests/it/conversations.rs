@@ -186,3 +186,20 @@ fn ids_are_strings_or_numbers() {
     assert_eq!(id(r#"{"data": ["a", "b"]}"#), "");
     assert_eq!(parse(Text, r#"{"id": "x", "data": ["a"]}"#).unwrap_err().upstream_id, "x");
 }
+
+#[test]
+fn what_turns_have_beside_their_texts_rejects_a_record_of_text_too() {
+    for (fields, expected) in [
+        (r#""reasoning_content": "thought""#, "\"reasoning_content\" beside \"content\""),
+        (r#""tool_calls": [{"x": 1}]"#, "a turn has \"tool_calls\""),
+        (r#""weight": 0"#, "not to be learned"),
+    ] {
+        let text = format!(
+            r#"{{"messages": [{{"role": "user", "content": "q"}}, {{"role": "assistant", "content": "a", {fields}}}]}}"#
+        );
+        let rejected = parse(Text, &text).unwrap_err().rejection;
+        assert!(rejected.detail.contains(expected), "{fields}: {rejected}");
+    }
+    let empty = r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "tool_calls": null}]}"#;
+    check(Text, &[(empty, r#"U "q" A "a""#)]);
+}

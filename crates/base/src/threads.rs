@@ -1,4 +1,4 @@
-//! Calls that wait for a store, many at a time.
+//! Calls that wait for something else, such as a store, many at a time.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
