@@ -75,21 +75,27 @@ fn what_plans_builds_validates_and_uploads_fits_into_80_columns() {
     }
 }
 
-/// What a build prints on a terminal with these variables.
-fn on_terminal(workshop: &Workshop, variables: &[(&str, &str)]) -> String {
-    let command = format!(
-        "stty cols 80; '{}' build {} --fresh -v; exit $?",
-        manyframe(&[]).get_program().display(),
-        workshop.text("pipeline.toml"),
-    );
+/// What a command prints on a terminal of so many columns, whose rows nobody stated, with these variables.
+fn on_terminal(columns: u32, arguments: &str, variables: &[(&str, &str)]) -> String {
+    let program = manyframe(&[]);
+    let command = format!("stty cols {columns}; '{}' {arguments}; exit $?", program.get_program().display());
     let mut script = Command::new("script");
     script
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .env("TERM", "xterm")
-        .env_remove("NO_COLOR");
+        .env_remove("NO_COLOR")
+        .env_remove("COLUMNS");
     let output = script.envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn tables_fit_into_a_terminal_that_does_not_state_its_rows() {
+    let arguments = "tokens --family qwen3-vl 1920x1080 1280x720x300@29.97";
+    let (narrow, wide) = (on_terminal(60, arguments, &[]), on_terminal(400, arguments, &[]));
+    assert!(narrow.contains("(--wide shows ") && !wide.contains("--wide"), "{narrow}\n{wide}");
+    assert!(narrow.lines().all(|line| line.trim_end().chars().count() <= 60), "{narrow}");
 }
 
 #[test]
@@ -98,16 +104,16 @@ fn a_terminal_that_cannot_or_does_not_want_gets_plain_text() {
     workshop.write("media/1.jpg", photo(1, 64, 48));
     workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg")]), "");
     workshop.head.push_str("[output]\nroot = \"${here}/out\"\n");
-    workshop.pipeline();
-    let lively = on_terminal(&workshop, &[]);
+    let build = format!("build {} --fresh -v", workshop.pipeline());
+    let lively = on_terminal(80, &build, &[]);
     assert!(lively.contains("\u{1b}[2m") || lively.contains("\u{1b}[34m"), "colours\n{lively:?}");
     assert!(
         lively.contains("run [") && !lively.contains("compare ["),
         "a bar for each step that does something\n{lively:?}"
     );
-    let uncoloured = on_terminal(&workshop, &[("NO_COLOR", "1")]);
+    let uncoloured = on_terminal(80, &build, &[("NO_COLOR", "1")]);
     assert!(!uncoloured.contains("\u{1b}[34m") && !uncoloured.contains("\u{1b}[2m"), "{uncoloured:?}");
-    let dumb = on_terminal(&workshop, &[("TERM", "dumb")]);
+    let dumb = on_terminal(80, &build, &[("TERM", "dumb")]);
     assert!(!dumb.contains('\u{1b}') && dumb.contains("run: 1 of 1 records"), "{dumb:?}");
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use unicode_width::UnicodeWidthStr;
