@@ -40,13 +40,20 @@ fn an_animation_is_an_image_and_a_video_file_has_its_frames() {
     let still = workshop.text("still.gif");
     assert_eq!(tokens(&["--family", "llava-1.5", &still])["media"][0]["num_tokens"], 576);
 
-    let clip = crate::support::demo_media().join("clip1.mp4");
-    if clip.is_file() {
-        let video = &tokens(&["--family", "qwen2.5-vl", &clip.display().to_string()])["media"][0];
-        let frames = video["frames"].as_array().unwrap();
-        let grid = video["grid_thw"][0].as_u64().unwrap();
-        assert_eq!(grid, frames.len().div_ceil(2) as u64);
-    }
+    let path = workshop.text("clip.mp4");
+    let arguments = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=25:duration=3 -threads 1 -c:v mpeg4";
+    let made = std::process::Command::new("ffmpeg").args(arguments.split_whitespace()).arg(&path).status().unwrap();
+    assert!(made.success());
+    let video = &tokens(&["--family", "qwen2.5-vl", &path])["media"][0];
+    assert_eq!((&video["num_frames"], &video["grid_thw"][0]), (&json!(75), &json!(3)), "{video}");
+    assert_eq!(video["frames"].as_array().unwrap().len(), 6, "two a second: {video}");
+}
+
+#[test]
+fn a_video_that_states_billions_of_frames_is_answered_at_once() {
+    let stated = "640x480x4294967295@1e-9";
+    let video = &tokens(&["--family", "longllava", stated])["media"][0];
+    assert_eq!(video["frames"].as_array().unwrap().len(), 128, "{video}");
 }
 
 #[cfg(feature = "video")]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use manyframe_base::InputFile;
 use manyframe_core::RejectCode;
-use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
+use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread_positions, video};
 use manyframe_pipeline::Override;
 use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, SettingsProblem, Size, VisualPlan};
 use serde_json::{Value, json};
@@ -82,8 +82,9 @@ fn planned(family: &Family, geometries: &[Geometry<'_>], are_together: bool) -> 
 fn frames_chosen_before(family: &Family, geometry: &Geometry<'_>) -> Option<Vec<u32>> {
     const MAX_FRAMES: u32 = 128;
     let (Geometry::Video(clip), Some(_)) = (geometry, family.constant()) else { return None };
-    let step = (clip.rate.floor() as usize).max(1);
-    Some(spread(&(0..clip.num_frames).step_by(step).collect::<Vec<_>>(), MAX_FRAMES))
+    let step = (clip.rate.floor() as u32).max(1);
+    let num_seconds = clip.num_frames.div_ceil(step) as usize;
+    Some(spread_positions(num_seconds, MAX_FRAMES).map(|second| second as u32 * step).collect())
 }
 
 /// The family with the settings of the command line.

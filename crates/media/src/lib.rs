@@ -64,7 +64,7 @@ pub use policy::{Check, DeliveredSize, ImagePolicy, JpegOptions, Subsampling};
 pub use prepare::{Prepared, check_delivered, prepare_image, prepare_pixels};
 pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize, resize_lanczos};
-pub use sampling::{Sampling, spread};
+pub use sampling::{Sampling, spread, spread_positions};
 pub use sniff::SourceFormat;
 pub use store::{MediaRoot, MediaStore, TarListing, TarMember, is_tar, list_tar, natural_order};
 pub use tile::{Cut, OddPixel, OverviewScaling, TilePlan, TilePolicy, TiledImage, plan_tiles, tile_image};

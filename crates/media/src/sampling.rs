@@ -43,16 +43,16 @@ impl Default for Sampling {
 /// `num_wanted` of the items, at even positions `floor(i × (n − 1) ÷ (num_wanted − 1))`; all if there are no more than that.
 ///
 /// A single item is the first one, and 0 counts as 1.
-#[expect(clippy::indexing_slicing, reason = "positions rise from 0 to `last`")]
 pub fn spread<T: Clone>(items: &[T], num_wanted: u32) -> Vec<T> {
-    let num_wanted = num_wanted.max(1) as usize;
-    if items.len() <= num_wanted {
-        return items.to_vec();
-    }
+    spread_positions(items.len(), num_wanted).filter_map(|position| items.get(position)).cloned().collect()
+}
+
+/// The positions that [`spread`] takes of so many items.
+pub fn spread_positions(num_items: usize, num_wanted: u32) -> impl Iterator<Item = usize> {
+    let num_wanted = num_items.min(num_wanted.max(1) as usize);
     // In integers: the product of a position and a count below 2³² fits.
-    let last = items.len() as u128 - 1;
-    let position = |i: usize| (i as u128 * last / (num_wanted as u128 - 1).max(1)) as usize;
-    (0..num_wanted).map(|i| items[position(i)].clone()).collect()
+    let (last, steps) = (num_items.saturating_sub(1) as u128, num_wanted.saturating_sub(1).max(1) as u128);
+    (0..num_wanted).map(move |i| (i as u128 * last / steps) as usize)
 }
 
 #[cfg(test)]

@@ -264,6 +264,22 @@ fn settings_that_cannot_work_together_are_refused() {
             "video.max_frames has no effect with sampling = \"uniform\"",
         ),
         ("[overlength]\npolicy = []", "overlength.policy is empty"),
+        (
+            "[overlength]\npolicy = [\"fewer_tiles\"]",
+            "overlength.policy = \"fewer_tiles\" has no effect: no source has visuals = \"tiled\"",
+        ),
+        (
+            "[overlength]\npolicy = [\"fewer_pixels\"]\n[model]\nfamily = \"qwen3-vl\"\n[video]\ndeliver = \"clip\"",
+            "overlength.policy = \"fewer_pixels\" does not fit video.deliver = \"clip\"",
+        ),
+        (
+            "[model]\nfamily = \"qwen3-vl\"\nvideo = { max_frames = 5 }\n[video]\nsampling = \"interval\"",
+            "model.video.max_frames has no effect where video.sampling is not \"processor\"",
+        ),
+        (
+            "[model]\nfamily = \"qwen3-vl\"\nmin_pixels = 2000000\nmax_pixels = 1000000",
+            "model.min_pixels of qwen3-vl: 2000000 is more than max_pixels = 1000000",
+        ),
         ("[overlength]\nmin_tiles = 2", "overlength.min_tiles has no effect without \"fewer_tiles\" in policy"),
         (
             "[overlength]\npolicy = [\"fewer_frames\"]\nmin_frames = 200",

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
+use crate::problem::SettingsProblem;
 use crate::processor::{MediaMarks, MediaToken, VIDEO_MARK, VisionProcessor, ensure_few_frames, plan_each};
 use crate::qwen::{Area, Patch};
 use crate::refusal::{Refusal, Refused};
@@ -216,24 +217,25 @@ impl VisionProcessor for Custom {
 }
 
 impl Custom {
-    /// What does not fit together: the key below `model`, what is wrong, and what is allowed.
-    pub(crate) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+    /// What does not fit together.
+    pub(crate) fn problem(&self) -> Option<SettingsProblem> {
+        let problem = |key, message, allowed| Some(SettingsProblem { key, message, allowed });
         let Some(law) = &self.law else {
-            return Some(("law", "there is none".to_owned(), "fixed, patches or tiles with their settings"));
+            return problem("law", "there is none".to_owned(), "fixed, patches or tiles with their settings");
         };
         if let Some(limits) = law.crossed_limits() {
-            return Some(("law", limits, "a minimum that is at most its maximum"));
+            return problem("law", limits, "a minimum that is at most its maximum");
         }
         let placeholder = self.video.placeholder.as_deref().unwrap_or(&self.placeholder);
         if self.placeholder.is_empty() || placeholder.is_empty() {
-            return Some(("placeholder", "it is empty".to_owned(), "a token of the tokenizer"));
+            return problem("placeholder", "it is empty".to_owned(), "a token of the tokenizer");
         }
         let video = &self.video;
         let written = [&self.before_image, &self.after_image, &video.before, &video.after];
         let written = written.into_iter().chain([&video.before_frame, &video.after_frame]);
         let is_written = |text: &String| text.contains(&self.placeholder) || text.contains(placeholder);
-        let shown = written.filter(|text| is_written(text)).map(|text| format!("{text:?} contains it")).next();
-        shown.map(|message| ("placeholder", message, "text around the tokens without the placeholder"))
+        let shown = written.filter(|text| is_written(text)).map(|text| format!("{text:?} contains it")).next()?;
+        problem("placeholder", shown, "text around the tokens without the placeholder")
     }
 
     fn plan_image(&self, size: Size) -> Result<VisualPlan, Refusal> {

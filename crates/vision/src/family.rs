@@ -14,21 +14,11 @@ use crate::llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 use crate::nemotron::NemotronHOmni;
 use crate::nvila::Nvila;
 use crate::plan::VisualPlan;
+use crate::problem::{SettingsProblem, crossed};
 use crate::processor::VisionProcessor;
 use crate::qwen::{Qwen3Vl, Qwen25Vl};
 use crate::sampling::Frames;
 use crate::tiles::{InternVl, NemotronNanoVl};
-
-/// Settings of a family that do not fit together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsProblem {
-    /// The key below `model`.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub message: String,
-    /// What is allowed.
-    pub allowed: &'static str,
-}
 
 /// Reads the settings of a family, whichever it is.
 pub trait SettingsReader {
@@ -156,20 +146,19 @@ impl Family {
 
     /// What does not fit together among its settings.
     pub fn problem(&self) -> Option<SettingsProblem> {
-        let (min_tiles, max_tiles) = match self {
-            Self::Custom(custom) => {
-                let (key, message, allowed) = custom.problem()?;
-                return Some(SettingsProblem { key, message, allowed });
+        let tiles = |min: NonZeroU16, max: NonZeroU16| crossed("min_tiles", min, ("max_tiles", max));
+        match self {
+            Self::Custom(custom) => custom.problem(),
+            Self::InternVl(settings) => tiles(settings.min_tiles, settings.max_tiles),
+            Self::Nvila(settings) => tiles(settings.min_tiles, settings.max_tiles),
+            Self::Qwen25Vl(settings) => settings.problem(),
+            Self::Qwen3Vl(settings) | Self::Qwen35(settings) => settings.problem(),
+            // No patches at most: as many as the context holds.
+            Self::NemotronHOmni(settings) if settings.max_patches > 0 => {
+                crossed("min_patches", settings.min_patches.get(), ("max_patches", settings.max_patches))
             }
-            Self::InternVl(settings) => (settings.min_tiles, settings.max_tiles),
-            Self::Nvila(settings) => (settings.min_tiles, settings.max_tiles),
-            _ => return None,
-        };
-        (min_tiles > max_tiles).then(|| SettingsProblem {
-            key: "min_tiles",
-            message: format!("{min_tiles} is more than max_tiles = {max_tiles}"),
-            allowed: "at most max_tiles",
-        })
+            _ => None,
+        }
     }
 
     /// Which media the processor would resize once more, or refuse, if it were given them at the sizes to which it brings them.
@@ -292,13 +281,27 @@ mod tests {
     #[test]
     fn no_more_tiles_are_asked_for_than_are_allowed() {
         for name in ["internvl", "nvila"] {
-            let problem = |text: &str| {
-                let family: Family = toml::from_str(&format!("family = {name:?}\n{text}")).unwrap();
-                family.problem().map(|problem| problem.key)
-            };
-            assert_eq!(problem("min_tiles = 13"), Some("min_tiles"));
-            assert_eq!(problem("min_tiles = 12"), None);
+            assert_eq!(problem(name, "min_tiles = 13"), Some("min_tiles"));
+            assert_eq!(problem(name, "min_tiles = 12"), None);
         }
+    }
+
+    #[test]
+    fn a_minimum_is_at_most_its_maximum() {
+        for name in ["qwen2.5-vl", "qwen3-vl", "qwen3.5"] {
+            assert_eq!(problem(name, "min_pixels = 2000000\nmax_pixels = 1000000"), Some("min_pixels"));
+            assert_eq!(problem(name, "max_pixels = 3000"), Some("min_pixels"), "below the minimum by default");
+            assert_eq!(problem(name, "video = { min_frames = 9, max_frames = 8 }"), Some("video.min_frames"));
+            assert_eq!(problem(name, "video = { min_pixels = 30000000 }"), Some("video.min_pixels"));
+            assert_eq!(problem(name, "min_pixels = 100352\nmax_pixels = 100352\nvideo = { max_frames = 4 }"), None);
+        }
+        assert_eq!(problem("nemotron-3-nano-omni", "max_patches = 1000"), Some("min_patches"));
+        assert_eq!(problem("nemotron-3-nano-omni", "max_patches = 0"), None);
+    }
+
+    fn problem(name: &str, text: &str) -> Option<&'static str> {
+        let family: Family = toml::from_str(&format!("family = {name:?}\n{text}")).unwrap();
+        family.problem().map(|problem| problem.key)
     }
 
     #[test]

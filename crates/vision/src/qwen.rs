@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::round;
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
+use crate::problem::{SettingsProblem, crossed};
 use crate::processor::{MediaMarks, MediaToken, VisionProcessor, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, FrameLimits, Frames};
@@ -215,6 +216,14 @@ impl Qwen25Vl {
     }
 
     /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
+    /// A minimum above its maximum.
+    pub(crate) fn problem(&self) -> Option<SettingsProblem> {
+        let video = &self.video;
+        crossed("min_pixels", self.min_pixels, ("max_pixels", self.max_pixels))
+            .or_else(|| crossed("video.min_frames", video.min_frames, ("max_frames", video.max_frames)))
+            .or_else(|| crossed("video.min_pixels", video.min_pixels, ("max_pixels", video.max_pixels)))
+    }
+
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         lower(&mut self.video.max_pixels, self.video.min_pixels, max_pixels);
@@ -232,6 +241,15 @@ impl Qwen3Vl {
     }
 
     /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
+    /// A minimum above its maximum.
+    pub(crate) fn problem(&self) -> Option<SettingsProblem> {
+        let video = &self.video;
+        let Area { min, max } = video.area(Self::PATCH);
+        crossed("min_pixels", self.min_pixels, ("max_pixels", self.max_pixels))
+            .or_else(|| crossed("video.min_frames", video.min_frames, ("max_frames", video.max_frames)))
+            .or_else(|| crossed("video.min_pixels", min, ("max_pixels", max)))
+    }
+
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         let video = &mut self.video;

@@ -179,7 +179,28 @@ impl Rules<'_> {
     fn check_family(&mut self, family: &Family) {
         if let Some(SettingsProblem { key, message, allowed }) = family.problem() {
             let message = format!("model.{key} of {}: {message}", family.name());
-            self.broken(&["model", key], &message, allowed);
+            let keys: Vec<&str> = std::iter::once("model").chain(key.split('.')).collect();
+            self.broken(&keys, &message, allowed);
+        }
+    }
+
+    /// What the model family says of frames has no effect where `[video]` chooses them.
+    fn check_sampling_of_family(&mut self, file: &PipelineFile) {
+        if file.sampling() == SamplingRule::Processor {
+            return;
+        }
+        for keys in [
+            &["model", "frames"][..],
+            &["model", "fps"],
+            &["model", "max_frames"],
+            &["model", "video", "frames"],
+            &["model", "video", "min_frames"],
+            &["model", "video", "max_frames"],
+        ] {
+            if keys.iter().try_fold(self.table, |table, key| table.get(key)).is_some() {
+                let message = format!("{} has no effect where video.sampling is not \"processor\"", keys.join("."));
+                self.broken(keys, &message, "with video.sampling = \"processor\"");
+            }
         }
     }
 
@@ -197,6 +218,7 @@ impl Rules<'_> {
         for (key, sampling) in foreign {
             self.idle(["video", key], reason, &format!("with sampling = \"{sampling}\""));
         }
+        self.check_sampling_of_family(file);
         if file.video.damage == DamageRule::Keep {
             self.idle(["video", "max_missing"], "with damage = \"keep\"", "with damage = \"reject\"");
         }
@@ -456,6 +478,17 @@ impl Rules<'_> {
             if !table.policy.contains(&policy) {
                 self.idle(["overlength", key], &format!("without {name} in policy"), &format!("with {name} in policy"));
             }
+        }
+        let cuts = |source: &SourceTable| source.visuals == ImageShow::Tiled;
+        if table.policy.contains(&OverlengthPolicy::FewerTiles) && !file.source.iter().any(cuts) {
+            let message = "overlength.policy = \"fewer_tiles\" has no effect: no source has visuals = \"tiled\", and a model's processor \
+                           takes the tiles of its own settings";
+            self.broken(&["overlength", "policy"], message, "\"fewer_frames\", \"fewer_pixels\" or \"split_turns\"");
+        }
+        if table.policy.contains(&OverlengthPolicy::FewerPixels) && file.video.deliver == VideoDelivery::Clip {
+            let message = "overlength.policy = \"fewer_pixels\" does not fit video.deliver = \"clip\": a video that is delivered as a file \
+                           has a size of its own";
+            self.broken(&["overlength", "policy"], message, "\"fewer_frames\" or \"split_turns\"");
         }
         if table.policy.contains(&OverlengthPolicy::FewerPixels) && file.delivered_size() != DeliveredSize::Processor {
             let message = "overlength.policy = \"fewer_pixels\" needs images.resize = \"processor\": what is delivered otherwise \
