@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::{floor_divide, truncated_to_7_digits};
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each, plan_stacked};
 use crate::refusal::Refused;
 use crate::sampling::{self, Frames, Sampled, nonzero};
 
@@ -143,7 +143,7 @@ impl VisionProcessor for LlavaNext {
             let num_tokens = sampled.frames.len() as u32 * (per_side * per_side / 4);
             Ok(plan_video(Layout::CenterCrop(Size::square(tile_px)), sampled, num_tokens))
         };
-        plan_each(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), video)
+        plan_stacked(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), video)
     }
 
     fn tokens(&self) -> Vec<MediaToken> {
@@ -170,7 +170,7 @@ impl VisionProcessor for LlavaOneVision {
                 _ => plan_image(Layout::PadSquare(tile), overview_tokens + 1),
             })
         };
-        plan_each(media, image, |clip| Ok(self.plan_video(clip)))
+        plan_stacked(media, image, |clip| Ok(self.plan_video(clip)))
     }
 
     fn tokens(&self) -> Vec<MediaToken> {

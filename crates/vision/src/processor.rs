@@ -113,6 +113,25 @@ pub(crate) fn plan_each(
     media.iter().enumerate().map(plan_one).collect()
 }
 
+/// As [`plan_each`], for processors that stack the frames of all videos of a sample in one tensor: each has as many as the first.
+pub(crate) fn plan_stacked(
+    media: &[Geometry<'_>],
+    plan_image: impl Fn(Size) -> Result<VisualPlan, Refusal>,
+    plan_video: impl Fn(Clip<'_>) -> Result<VisualPlan, Refusal>,
+) -> Result<Vec<VisualPlan>, Refused> {
+    let plans = plan_each(media, plan_image, plan_video)?;
+    let is_video = |(_, (medium, _)): &(usize, (&Geometry<'_>, &VisualPlan))| matches!(medium, Geometry::Video(_));
+    let videos = media.iter().zip(&plans).enumerate().filter(is_video);
+    let mut lengths = videos.map(|(medium_index, (_, plan))| (medium_index, plan.frames.len()));
+    let Some((_, others)) = lengths.next() else { return Ok(plans) };
+    match lengths.find(|(_, num_frames)| *num_frames != others) {
+        None => Ok(plans),
+        Some((medium_index, num_frames)) => {
+            Err(Refused { medium_index, reason: Refusal::UnlikeVideos { num_frames, others } })
+        }
+    }
+}
+
 /// For models that show no videos.
 pub(crate) fn no_video(_: Clip<'_>) -> Result<VisualPlan, Refusal> {
     Err(Refusal::Video)

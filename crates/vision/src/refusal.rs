@@ -66,6 +66,14 @@ pub enum Refusal {
     /// The model shows one video at a time.
     #[error("the model takes one video in a sample")]
     SecondVideo,
+    /// The frames of all videos of a sample become one tensor.
+    #[error("{num_frames} frames, where another video of the sample has {others}: the processor takes videos of one length only")]
+    UnlikeVideos {
+        /// Frames of this video.
+        num_frames: usize,
+        /// Frames of the first video.
+        others: usize,
+    },
     /// The model shows no videos.
     #[error("the model takes no videos")]
     Video,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each, plan_stacked};
 use crate::refusal::Refused;
 use crate::sampling::{self, Frames, nonzero};
 
@@ -72,7 +72,7 @@ impl VisionProcessor for InternVl {
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<IMG_CONTEXT>",
         };
-        plan_each(media, |size| Ok(law.plan_image(size)), |clip| Ok(law.plan_video(clip, self.frames)))
+        plan_stacked(media, |size| Ok(law.plan_image(size)), |clip| Ok(law.plan_video(clip, self.frames)))
     }
 
     fn tokens(&self) -> Vec<MediaToken> {

@@ -184,8 +184,6 @@ pub(crate) const NO_RECORDS: &[&str] = &[
     "control-tokens-in-text",
     // Texts that templates for lists render as nothing.
     "strings",
-    // Clips of unlike lengths, which some processors cannot stack to one tensor.
-    "two-videos-unlike",
     // Frames that the caller chooses.
     "video-sampled",
     "video-eight-frames",
