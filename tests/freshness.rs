@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::dirt::zip_with;
-use crate::support::{Built, Workshop, encode, llava, photo, run, stdout, tar_of};
+use crate::support::{Built, Workshop, contents_below, encode, llava, photo, run, stdout, tar_of};
 
 /// Records about photographs `media/0.jpg`, `media/1.jpg`, and so on.
 fn workshop(num_photos: u32, more: &str) -> Workshop {
@@ -57,6 +57,28 @@ fn build_is_as_if_from_scratch(workshop: &Workshop, more: &[&str]) -> Built {
     assert_eq!(built.manifest, Built::read(&workshop.path("scratch")).manifest);
     built.verify();
     built
+}
+
+#[test]
+fn every_file_that_a_dataset_has_lost_is_made_again() {
+    let mut workshop = workshop(3, "");
+    workshop
+        .head
+        .push_str("[output]\nformats = [\"webdataset\", \"parquet\", \"mds\", \"vila\"]\n[pack]\nmax_tokens = 2048\n");
+    build(&workshop, &[]);
+    let out = workshop.path("out");
+    // How much was made differs from build to build.
+    let files = || contents_below(&out).into_iter().filter(|(name, _)| name != "build.json").collect::<Vec<_>>();
+    let whole = files();
+    assert!(whole.len() > 12, "{}", whole.len());
+    // Without a manifest, it is no dataset.
+    for (name, _) in whole.iter().filter(|(name, _)| name != "manifest.json") {
+        fs::remove_file(out.join(name)).unwrap();
+        let text = build(&workshop, &[]);
+        assert!(!text.contains("nothing to do"), "{name}\n{text}");
+        assert!(files() == whole, "{name}");
+    }
+    assert!(build(&workshop, &[]).contains("nothing to do"));
 }
 
 #[test]

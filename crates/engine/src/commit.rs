@@ -15,9 +15,9 @@ use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone,
-    named_files, read_ledger,
+    BUILD_FACTS_FILE, BuildFacts, CARD_FILE, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry,
+    MANIFEST_FILE, MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName,
+    SourceSummary, WorkDone, named_files, read_ledger,
 };
 use manyframe_pipeline::{Pipeline, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
@@ -153,19 +153,24 @@ pub(crate) fn is_current(
     Ok((is_of_plan() || is_packed_since()) && is_whole(dataset, pipeline)?)
 }
 
-/// Whether all files that a manifest names are there, and shards have their sizes. What is in them is for `verify`.
+/// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in them is for `verify`.
 fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, EngineError> {
     // A store tells the sizes of a thousand files at once.
     let listed: Option<BTreeMap<String, u64>> = match pipeline.file.output.url() {
         Some(_) => Some(dataset.storage().list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect()),
         None => None,
     };
-    for (path, stated) in named_files(dataset.manifest()) {
-        let found = match &listed {
-            Some(listed) => listed.get(&path).copied(),
-            None => dataset.storage().num_bytes(&path)?,
-        };
-        if found.is_none() || stated.num_bytes.is_some_and(|stated| found != Some(stated)) {
+    let num_bytes = |path: &str| match &listed {
+        Some(listed) => Ok(listed.get(path).copied()),
+        None => dataset.storage().num_bytes(path),
+    };
+    let named = named_files(dataset.manifest());
+    let stated = named.into_iter().map(|(path, stated)| (path, stated.num_bytes));
+    let beside = FilesBeside::of(dataset.manifest(), &NotesByShard::new())?;
+    let beside = beside.paths().chain([CARD_FILE]).map(|path| (path.to_owned(), None));
+    for (path, stated) in stated.chain(beside) {
+        let found = num_bytes(&path)?;
+        if found.is_none() || stated.is_some_and(|stated| found != Some(stated)) {
             tracing::warn!(dataset = %dataset.location().display(), file = path, "a file of the dataset is missing or cut");
             return Ok(false);
         }

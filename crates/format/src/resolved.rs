@@ -137,11 +137,9 @@ fn rejection(refused: &Refused) -> Rejection {
         | Refusal::SingleFrame
         | Refusal::NoRate { .. } => RejectCode::NoFrames,
         Refusal::TooManyImages { .. } => RejectCode::TooLong,
-        Refusal::SecondVideo
-        | Refusal::UnlikeVideos { .. }
-        | Refusal::Video
-        | Refusal::Tiles
-        | Refusal::NoLaw => RejectCode::UnsupportedMedia,
+        Refusal::SecondVideo | Refusal::UnlikeVideos { .. } | Refusal::Video | Refusal::Tiles | Refusal::NoLaw => {
+            RejectCode::UnsupportedMedia
+        }
     };
     Rejection::new(code, format!("medium {}: {}", refused.medium_index + 1, refused.reason))
 }

@@ -171,3 +171,41 @@ fn a_webp_that_libwebp_does_not_show_is_not_passed_on() {
         assert_eq!(prepare_image(bytes, &ImagePolicy::default()).unwrap().handling, expected);
     }
 }
+
+/// An AVIF whose properties are associated with items by other bytes: `change` gets the ones of the first item that has a property of
+/// this kind, which are `is_essential << 7 | index`, and that index.
+fn with_association(avif: &[u8], kind: [u8; 4], change: impl Fn(u8) -> u8) -> Vec<u8> {
+    let position = |name: &[u8; 4]| avif.windows(4).position(|bytes| bytes == name).unwrap();
+    let (mut at, mut index) = (position(b"ipco") + 4, 1);
+    while avif[at + 4..at + 8] != kind {
+        at += u32::from_be_bytes(*avif[at..].first_chunk().unwrap()) as usize;
+        index += 1;
+    }
+    let associations = position(b"ipma") + 4 + 4 + 4 + 2 + 1;
+    let found = (associations..).find(|&at| avif[at] & 0x7f == index).unwrap();
+    let mut changed = avif.to_vec();
+    changed[found] = change(avif[found]);
+    changed
+}
+
+#[test]
+fn an_avif_is_not_shown_without_what_it_calls_essential() {
+    let turned = fixture("orientation_6.avif");
+    decode(&turned);
+    let not_marked = with_association(&turned, *b"irot", |association| association & 0x7f);
+    let at = turned.windows(4).position(|bytes| bytes == b"irot").unwrap();
+    let unknown = [&turned[..at], b"xyzw", &turned[at + 4..]].concat();
+    for (bytes, said) in
+        [(not_marked, "\"irot\" that has to be marked"), (unknown.clone(), "\"xyzw\" that is essential")]
+    {
+        let error = decode_rgb(&bytes, &MediaLimits::default()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    decode(&with_association(&unknown, *b"xyzw", |association| association & 0x7f));
+    // The grid has two columns of 64 px: with half the width, nothing of the second one is left.
+    let mut beyond = fixture("grid.avif");
+    let sizes: Vec<usize> = (0..beyond.len() - 4).filter(|&at| &beyond[at..at + 4] == b"ispe").collect();
+    beyond[sizes[0] + 8..sizes[0] + 12].copy_from_slice(&64_u32.to_be_bytes());
+    let error = decode_rgb(&beyond, &MediaLimits::default()).unwrap_err().to_string();
+    assert!(error.contains("outside of its picture"), "{error}");
+}

@@ -214,7 +214,10 @@ impl FileCheck<'_> {
             }),
             PathRole::Links => self.check_all(&text, "a directory", &expect_directory),
             PathRole::Dataset => self.check_dataset(&text),
-            PathRole::Unwanted => self.check_all(&text, "images, videos, directories of them, or a dataset", &exists),
+            PathRole::Unwanted => self.check_all(&text, "images, videos, directories of them, or a dataset", &|path| {
+                exists(path)?;
+                if has_file(path) { Ok(()) } else { Err("no file is in it: nothing would be compared".to_owned()) }
+            }),
             PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),
             PathRole::Model => {
                 let config = Path::new(&text).join("config.json");
@@ -461,6 +464,12 @@ fn expect_file(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether it is a file, or one is below it.
+fn has_file(path: &Path) -> bool {
+    let entries = || fs::read_dir(path).into_iter().flatten().flatten();
+    path.is_file() || entries().any(|entry| has_file(&entry.path()))
+}
+
 fn expect_directory(path: &Path) -> Result<(), String> {
     exists(path)?;
     if path.is_dir() { Ok(()) } else { Err("it is not a directory".to_owned()) }
@@ -476,8 +485,7 @@ fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
         }
         (_, Ok(metadata)) if metadata.is_dir() => {
             let is_free = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-            let may_be_replaced =
-                matches!(key, Some("root" | "work")) || path.join(MANIFEST_FILE).exists() || is_free();
+            let may_be_replaced = matches!(key, Some("root" | "work")) || path.join(MANIFEST_FILE).exists() || is_free();
             if may_be_replaced {
                 Ok(())
             } else {

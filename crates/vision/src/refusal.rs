@@ -67,7 +67,9 @@ pub enum Refusal {
     #[error("the model takes one video in a sample")]
     SecondVideo,
     /// The frames of all videos of a sample become one tensor.
-    #[error("{num_frames} frames, where another video of the sample has {others}: the processor takes videos of one length only")]
+    #[error(
+        "{num_frames} frames, where another video of the sample has {others}: the processor takes videos of one length only"
+    )]
     UnlikeVideos {
         /// Frames of this video.
         num_frames: usize,

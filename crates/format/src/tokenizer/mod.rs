@@ -18,7 +18,6 @@ mod sentencepiece;
 mod word_cache;
 mod words;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -212,7 +211,7 @@ impl Tokenizer {
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = snapshot::open_file(path)?;
     let mut bytes = Vec::new();
     // Only a hint: without it, the file is read in pieces.
     _ = bytes.try_reserve(usize::try_from(file.metadata()?.len().min(MAX_FILE_BYTES) + 1).unwrap_or(0));

@@ -75,6 +75,8 @@ struct Item<'a> {
     /// Position and size of its parts.
     extents: Vec<(u64, u64)>,
     properties: Vec<Property<'a>>,
+    /// A property of a kind that a reader has to know and does not, or that is not marked so, and what is wrong with it.
+    misread: Option<([u8; 4], &'static str)>,
     /// The items that it refers to, by the kind of reference.
     references: Vec<([u8; 4], u64)>,
 }
@@ -145,6 +147,7 @@ impl<'a> AvifImage<'a> {
     fn checked(mut self) -> Result<Self, NotRead> {
         let damaged = |why: &str| NotRead::Damaged(why.to_owned());
         let primary = self.item(self.primary).ok_or_else(|| damaged("does not have the image that it names"))?;
+        primary.ensure_understood()?;
         match &primary.kind {
             b"av01" | b"grid" => {}
             kind => {
@@ -245,7 +248,14 @@ impl<'a> AvifImage<'a> {
         let (rows, columns) = (length()?, length()?);
         let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg").map(|&(_, id)| self.item(id));
         let parts = parts.collect::<Option<Vec<_>>>().filter(|parts| parts.len() == rows * columns);
-        Ok(Grid { columns, rows, parts: parts.ok_or_else(no_image)? })
+        let parts = parts.ok_or_else(no_image)?;
+        parts.iter().try_for_each(|part| part.ensure_understood())?;
+        let sizes = parts.first().and_then(|part| part.size_px()).zip(item.size_px());
+        let is_beyond = |tile: u32, number: usize, whole: u32| u64::from(tile) * (number as u64 - 1) >= whole.into();
+        if sizes.is_some_and(|(tile, whole)| is_beyond(tile.0, columns, whole.0) || is_beyond(tile.1, rows, whole.1)) {
+            return Err(NotRead::Damaged("has tiles outside of its picture".to_owned()));
+        }
+        Ok(Grid { columns, rows, parts })
     }
 
     fn coded(&self, item: &Item<'_>, bytes: &[u8]) -> Option<Coded> {
@@ -333,7 +343,10 @@ impl<'a> AvifImage<'a> {
         let mut properties = Vec::new();
         for (kind, mut content) in iprp.boxes() {
             match &kind {
-                b"ipco" => properties.extend(content.boxes().take(MOST as usize).map(property)),
+                b"ipco" => {
+                    let read = |(kind, content): ([u8; 4], Fields<'a>)| (kind, property((kind, content)));
+                    properties.extend(content.boxes().take(MOST as usize).map(read));
+                }
                 b"ipma" => {
                     let (version, flags) = content.version_and_flags()?;
                     let num_items = content.number(4)?;
@@ -342,10 +355,12 @@ impl<'a> AvifImage<'a> {
                         for _ in 0..content.number(1)? {
                             let is_wide = flags & 1 == 1;
                             let index = content.number(if is_wide { 2 } else { 1 })?;
-                            let index = index & if is_wide { 0x7fff } else { 0x7f };
+                            let marks = if is_wide { 0x8000 } else { 0x80 };
+                            let (is_essential, index) = (index & marks != 0, index & (marks - 1));
                             let named = (index as usize).checked_sub(1).and_then(|index| properties.get(index));
-                            if let (Some(&property), Some(item)) = (named, self.item_mut(id)) {
+                            if let (Some(&(kind, property)), Some(item)) = (named, self.item_mut(id)) {
                                 item.properties.push(property);
+                                item.misread = item.misread.or(misread(kind, is_essential).map(|why| (kind, why)));
                             }
                         }
                     }
@@ -358,6 +373,12 @@ impl<'a> AvifImage<'a> {
 }
 
 impl Item<'_> {
+    /// The standard forbids to show an image without what is marked as essential to it.
+    fn ensure_understood(&self) -> Result<(), NotRead> {
+        let Some((kind, why)) = self.misread else { return Ok(()) };
+        Err(NotRead::Unsupported(format!("has a property {:?} {why}", String::from_utf8_lossy(&kind))))
+    }
+
     fn size_px(&self) -> Option<(u32, u32)> {
         self.properties.iter().find_map(|property| match property {
             Property::Size(size_px) => Some(*size_px),
@@ -416,6 +437,21 @@ fn read_items(mut iinf: Fields<'_>) -> Option<Vec<Item<'static>>> {
         items.push(Item { id, kind, is_xmp, ..Item::default() });
     }
     Some(items)
+}
+
+/// What is wrong with a property of a kind, as libavif says it.
+fn misread(kind: [u8; 4], is_essential: bool) -> Option<&'static str> {
+    /// Kinds that libavif knows, whether or not they change the picture.
+    const KNOWN: [&[u8; 4]; 13] = [
+        b"ispe", b"auxC", b"colr", b"av1C", b"pasp", b"clap", b"irot", b"imir", b"pixi", b"a1op", b"lsel", b"a1lx",
+        b"clli",
+    ];
+    let changes_picture = matches!(&kind, b"clap" | b"irot" | b"imir" | b"a1op" | b"lsel");
+    match (KNOWN.contains(&&kind), is_essential) {
+        (false, true) => Some("that is essential to it, and is not known"),
+        (true, false) if changes_picture => Some("that has to be marked as essential, and is not"),
+        _ => None,
+    }
 }
 
 fn property((kind, mut content): ([u8; 4], Fields<'_>)) -> Property<'_> {

@@ -82,16 +82,33 @@ struct UnwantedImages(Vec<UnwantedImage>);
 impl UnwantedImages {
     fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
         let mut files = Vec::new();
-        for pattern in context.pipeline.unwanted() {
-            add_pattern(pattern, &mut files)?;
+        // Each pattern, and the number of files up to its last one.
+        let mut ends = Vec::new();
+        for located in context.pipeline.unwanted() {
+            add_pattern(located, &mut files)?;
+            ends.push((located.pattern, files.len()));
         }
         let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
-        let mut images = Vec::new();
+        let (mut images, mut num_images) = (Vec::new(), Vec::with_capacity(files.len()));
         let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
         executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
-            images.extend(found?);
+            let found = found?;
+            num_images.push(found.len());
+            images.extend(found);
             Ok::<_, PlanError>(())
         })?;
+        let mut num_images = num_images.into_iter();
+        let mut start = 0;
+        for (pattern, end) in ends {
+            if num_images.by_ref().take(end - start).sum::<usize>() == 0 {
+                return Err(unusable(
+                    pattern,
+                    "there is no image and no video, so that nothing would be compared".into(),
+                ));
+            }
+            start = end;
+        }
+        tracing::info!(images = images.len(), "no sample may show them");
         Ok(Self(images))
     }
 
