@@ -33,6 +33,8 @@ mod ls;
 mod messages;
 mod mixing;
 mod needle_exports;
+mod needle_inputs;
+mod needle_leaks;
 mod needle_scores;
 mod needle_sources;
 mod needles;

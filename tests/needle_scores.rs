@@ -17,8 +17,8 @@ use crate::support::{Workshop, encode, manyframe, run, stdout};
 
 /// What the needles are, and the channel that is brightest in them.
 const TINTS: [(&str, usize); 3] = [("rouge", 0), ("olive", 1), ("azure", 2)];
-/// Two lengths, three depths, three needles, and four options in every order.
-const NUM_QUESTIONS: u64 = 2 * 3 * 3 * 4;
+/// Two lengths, four depths, three needles, and four options in every order.
+const NUM_QUESTIONS: u64 = 2 * 4 * 3 * 4;
 
 /// A checkered picture, which is gray without a channel.
 fn board(number: u32, channel: Option<usize>) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn workshop(has_needles: bool) -> Workshop {
                              "question": format!("Which tint has board {number}?") }));
     }
     let settings = "[source.needles]\nimages = [\"hay*.png\"]\ntasks = [\"image_retrieval\"]\nlengths = [4, 8]\n\
-                    depths = [0, 500, 1000]\nquestions_per_cell = 3\nnum_options = 4\nplace = \"replace\"\n";
+                    depths = [0, 333, 666, 1000]\nquestions_per_cell = 3\nnum_options = 4\nplace = \"replace\"\n";
     workshop.add_source("s", "needles", &Value::from(needles), settings);
     let built = workshop.build();
     assert_eq!(built.manifest.total.num_samples, NUM_QUESTIONS, "{:?}", built.outcomes());
@@ -168,7 +168,7 @@ fn asked_of_oracle(workshop: &Workshop) -> NeedleReport {
 fn an_oracle_that_reads_pixels_has_a_map_of_ones_and_is_at_chance_without_needles() {
     let found = asked_of_oracle(&workshop(true));
     assert_eq!((found.total.num_questions, found.total.num_unusable), (NUM_QUESTIONS, 0));
-    assert_eq!(found.cells.len(), 6);
+    assert_eq!(found.cells.len(), 8);
     for cell in &found.cells {
         // Whatever the order of the options.
         assert_eq!((cell.measures.num_right, cell.measures.num_right_groups), (12, 3), "{:?}", cell.cell);
@@ -189,7 +189,7 @@ fn a_model_is_asked_and_its_scores_are_a_table_a_picture_a_report_and_a_page() {
     let arguments = ["validate", &dataset, "--model", &model, "--needles", "--device", "cpu", "--quiet"];
     let text = stdout(&arguments);
     assert!(
-        text.contains("72 questions") && text.contains("as text alone") && text.contains("image_retrieval"),
+        text.contains("96 questions") && text.contains("as text alone") && text.contains("image_retrieval"),
         "{text}"
     );
     let read =

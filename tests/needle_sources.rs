@@ -42,23 +42,23 @@ fn lenders(set: &mut Set) {
 #[test]
 fn haystacks_are_taken_from_sources_of_any_kind() {
     let settings = json!({ "haystacks": [], "haystack_sources": ["films"], "image_sources": ["photos", "replayed"],
-                           "tasks": ["v_niah", "image_retrieval"], "lengths": [12], "questions_per_cell": 3 });
+                           "tasks": ["v_niah", "image_retrieval"], "lengths": [12], "depths": [0, 333, 666, 1000], "questions_per_cell": 3 });
     let mut set = Set::new(&settings);
     lenders(&mut set);
     let built = set.build();
-    assert_eq!(built.manifest.total.num_samples, 2 * 3 * 3 * 4, "{:?}", built.outcomes());
+    assert_eq!(built.manifest.total.num_samples, 2 * 4 * 3 * 4, "{:?}", built.outcomes());
     built.verify();
     // The reference knows files: those that the sources name.
     set.settings["haystacks"] = json!(["wide.mp4", "tall.mp4"]);
     set.settings["images"] = json!((0..12).map(|number| format!("photo{number}.jpg")).collect::<Vec<_>>());
-    assert!(set.check(&built).starts_with("72 samples, "));
+    assert!(set.check(&built).starts_with("96 samples, "));
     let row = built.ledger.iter().find(|row| row.upstream_id.starts_with("v_niah")).unwrap();
     let sample = built.sample(&row.id.to_string());
     assert!(sample["visuals"][0]["path"].as_str().unwrap().starts_with("films:"), "{sample}");
     // What a source lost is found out, as any medium that changes.
     make_video(&set.workshop.path("media/tall.mp4"), "testsrc=size=96x96:rate=4:duration=3");
     make_video(&set.workshop.path("media/wide.mp4"), "testsrc2=size=160x90:rate=5:duration=4");
-    assert_eq!(set.build().outcomes()["haystack_too_short"], 36);
+    assert_eq!(set.build().outcomes()["haystack_too_short"], 48);
 }
 
 #[test]

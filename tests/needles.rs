@@ -30,8 +30,12 @@ fn make_videos(media: &Path) {
 }
 
 /// A clip of 6 s at 8 frames a second, whose waves are others in each second.
-const WAVES: &str = "color=size=128x72:rate=8:duration=6,format=rgb24,\
+pub(crate) const WAVES: &str = "color=size=128x72:rate=8:duration=6,format=rgb24,\
                      geq=r='128+120*sin((X+90*T)/9)':g='128+120*sin(Y*(1+T)/14)':b=60";
+
+/// As long, with rings around two points.
+const RIPPLES: &str = "color=size=128x72:rate=8:duration=6,format=rgb24,\
+                       geq=r='128+120*sin(hypot(X-30,Y-50)/5+2*T)':g='128+120*sin(hypot(X-100,Y-10)/7-T)':b=200";
 
 pub(crate) fn make_video(path: &Path, source: &str) {
     let mut command = Command::new("ffmpeg");
@@ -48,7 +52,7 @@ pub(crate) fn clip() -> Value {
 
 /// Needles with clips: as many pictures as ordering takes.
 fn needles_with_clips() -> Vec<Value> {
-    let second = json!({ "name": "a ripple", "clip": "waves.mp4", "start_s": 4, "num_frames": 2 });
+    let second = json!({ "name": "a ripple", "clip": "ripples.mp4", "start_s": 4, "num_frames": 2 });
     [needles(), vec![clip(), second]].concat()
 }
 
@@ -88,6 +92,16 @@ pub(crate) fn needles() -> Vec<Value> {
     rows
 }
 
+/// One more of each kind.
+pub(crate) fn fourth_needles() -> Vec<Value> {
+    vec![
+        json!({ "name": "board 3", "image": "3.png", "question": "Which tint has the board 3?", "answer": "umber",
+                "wrong": ["cream", "pearl", "taupe"] }),
+        json!({ "name": "COPPER", "text": "The secret word is COPPER", "question": "What is the secret word?",
+                "answer": "COPPER", "wrong": ["SILVER", "BRONZE", "NICKEL"] }),
+    ]
+}
+
 pub(crate) struct Set {
     pub(crate) workshop: Workshop,
     pub(crate) settings: Value,
@@ -104,7 +118,8 @@ impl Set {
         let media = workshop.path("media");
         make_videos(&media);
         make_video(&media.join("waves.mp4"), WAVES);
-        (0..3).for_each(|number| fs::write(media.join(format!("{number}.png")), picture(number)).unwrap());
+        make_video(&media.join("ripples.mp4"), RIPPLES);
+        (0..4).for_each(|number| fs::write(media.join(format!("{number}.png")), picture(number)).unwrap());
         (0..12).for_each(|number| {
             fs::write(media.join(format!("photo{number}.jpg")), crate::support::photo(number, 90, 70)).unwrap();
         });
@@ -147,6 +162,9 @@ fn v_niah_is_what_a_reference_makes_of_the_grid() {
         assert_eq!(built.manifest.total.num_samples, 2 * 3 * 4, "{:?}", built.outcomes());
         assert_eq!(set.check(&built), format!("24 samples, {num_frames} frames\n"));
         built.verify();
+        let card = fs::read_to_string(built.dataset.join("README.md")).unwrap();
+        assert!(card.contains("- split: test\n") && !card.contains("- split: train\n"), "{card}");
+        assert!(card.contains(&format!("| set | v_niah | 6, 16 | 0, 333, 1000 | 1 | 4 | {place} |\n")), "{card}");
     }
 }
 
@@ -157,24 +175,6 @@ fn a_set_has_the_same_bytes_on_any_number_of_threads() {
     let alone = contents_below(&set.workshop.path("out"));
     set.workshop.build_with(&["--threads", "3", "--fresh"], 0);
     assert!(contents_below(&set.workshop.path("out")) == alone, "the datasets differ");
-}
-
-#[test]
-fn a_needle_that_is_in_the_haystack_is_rejected() {
-    let set = Set::new(&json!({ "lengths": [16], "depths": [500] }));
-    // A frame of the first video in another size and format.
-    let media = set.workshop.path("media");
-    for (number, second) in [(0, "2"), (1, "3"), (2, "4")] {
-        let mut command = Command::new("ffmpeg");
-        let video = media.join("wide.mp4").display().to_string();
-        command.args(["-v", "error", "-y", "-ss", second, "-i", &video, "-frames:v", "1", "-vf", "scale=200:110"]);
-        assert!(command.arg(media.join(format!("{number}.png"))).status().unwrap().success());
-    }
-    let built = set.build();
-    assert_eq!(built.outcomes()["needle_in_haystack"], 4);
-    let id = built.ledger[0].id.to_string();
-    let why = run(&["why", &built.dataset.display().to_string(), &id], 0);
-    assert!(String::from_utf8_lossy(&why.stdout).contains("looks like frame"), "{why:?}");
 }
 
 #[test]
@@ -200,30 +200,6 @@ fn clips_are_ordered_and_counted_among_images_and_texts() {
         assert_eq!(built.outcomes(), [("delivered".to_owned(), 6 * 4 * 4)].into());
         assert!(set.check(&built).starts_with("96 samples, "));
     }
-}
-
-#[test]
-fn a_clip_with_a_frame_of_the_haystack_or_too_few_frames_is_rejected() {
-    let mut needles = vec![clip()];
-    needles[0]["start_s"] = json!(0);
-    let set = Set::with_needles(&json!({ "lengths": [16], "depths": [500] }), &needles);
-    // Its second frame is the first of a video of the haystack.
-    let source = format!(
-        "{WAVES},scale=160:90,trim=duration=1,fps=5[a];testsrc2=size=160x90:rate=5:duration=3[b];[a][b]concat=n=2"
-    );
-    make_video(&set.workshop.path("media/waves.mp4"), &source);
-    let built = set.build();
-    assert_eq!(built.outcomes(), [("needle_in_haystack".to_owned(), 4)].into());
-    let detail = built.ledger[0].detail.as_ref().unwrap();
-    assert!(detail.contains("frame 1 of the needle \"waves.mp4\" looks like frame "), "{detail}");
-    make_video(&set.workshop.path("media/waves.mp4"), WAVES);
-    assert_eq!(set.build().outcomes(), [("delivered".to_owned(), 4)].into());
-
-    needles[0]["num_frames"] = json!(7);
-    let built = Set::with_needles(&json!({ "lengths": [16], "depths": [500] }), &needles).build();
-    assert_eq!(built.outcomes(), [("needle_too_short".to_owned(), 4)].into());
-    let detail = built.ledger[0].detail.as_ref().unwrap();
-    assert!(detail.ends_with("6 frames, one every 1 s, in \"waves.mp4\" from 0 s on; 7 are to be shown"), "{detail}");
 }
 
 #[test]
@@ -289,7 +265,8 @@ fn the_grid_of_a_model_family_has_the_tokens_of_its_law() {
     for family in ["qwen2.5-vl", "qwen3-vl", "internvl", "llava-onevision"] {
         let tasks = ["v_niah", "counting_both", "image_retrieval"];
         let tasks = &tasks[..if family == "internvl" { 2 } else { 3 }];
-        let settings = json!({ "tasks": tasks, "images": ["photo*.jpg"], "lengths": [6, 9], "depths": [0, 500] });
+        let settings =
+            json!({ "tasks": tasks, "images": ["photo*.jpg"], "lengths": [6, 9], "depths": [0, 333, 666, 1000] });
         let mut set = Set::with_needles(&settings, &[needles(), vec![clip()]].concat());
         let tokenizer = crate::families::tokenizer(&set.workshop);
         set.workshop.head = format!(
@@ -335,6 +312,15 @@ fn what_makes_no_set_is_said_before_anything_is_read() {
         (json!({ "depths": [1001] }), "needles: has a depth of more than 1000 thousandths"),
         (json!({ "tasks": ["image_counting"] }), "needles: has no images among which needles are hidden"),
         (json!({ "tasks": ["ordering_insert"] }), "ordering_insert needs 4 images or clips, there are 3"),
+        (json!({ "num_needles": 1 }), "needles: has num_needles that are not from 2 to 64"),
+        (
+            json!({ "tasks": ["counting_insert"], "num_needles": 3 }),
+            "needles: has num_options = 4, and counting_insert has 3 answers: raise `num_needles`",
+        ),
+        (
+            json!({ "tasks": ["image_retrieval"], "images": ["photo*.jpg"], "depths": [0, 10, 500, 1000], "lengths": [9] }),
+            "image_retrieval among 9 images has 3 places at 4 depths",
+        ),
         (
             json!({ "haystack_sources": ["films"] }),
             "source.set.needles.haystack_sources names \"films\", which is no source of this file, or one of needles",
@@ -347,6 +333,11 @@ fn what_makes_no_set_is_said_before_anything_is_read() {
         let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
         assert!(stderr.contains(message), "{stderr}");
     }
+    // A table with a mistake is not missing.
+    let set = Set::new(&json!({ "num_neeedles": 3 }));
+    let failed = run(&["check", &set.workshop.pipeline()], 2);
+    let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(stderr.contains("num_neeedles") && !stderr.contains("needles is missing"), "{stderr}");
     let mut endless = clip();
     endless.as_object_mut().unwrap().remove("num_frames");
     let set = Set::with_needles(&json!({}), &[endless]);

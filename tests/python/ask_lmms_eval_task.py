@@ -42,14 +42,18 @@ def main() -> None:
     task = task_of(directory)
     cache = directory.with_name("lmms-eval-cache")
     docs = datasets.load_dataset(task["dataset_path"], name=None, cache_dir=str(cache), **task["dataset_kwargs"])[task["test_split"]]
-    right = lambda doc: f" {doc[task['doc_to_target']]}. It is."
+    forms = (" {}. It is.", "({})", "I think the answer is {}.", "A clear view shows it: {}", "**Answer:** {}", "It's not A, it's {}\n")
+    right = [(lambda doc, form=form: form.format(doc[task["doc_to_target"]]), (1, 1)) for form in forms]
     # Who always says A is right once in a group of four, and in no whole group.
-    for said, expected in ((right, (1, 1)), (lambda doc: "A", (1 / 4, 0)), (lambda doc: "", (0, 0))):
+    for said, expected in (*right, (lambda doc: "A", (1 / 4, 0)), (lambda doc: "", (0, 0)), (lambda doc: "I see nothing.", (0, 0))):
         of_metric = defaultdict(list)
         for doc in docs:
-            (video,) = task["doc_to_visual"](doc)
-            text = task["doc_to_text"](doc, None)
-            if not Path(video).is_file() or not text.startswith(doc["question"]) or "letter" not in text:
+            visuals, text = task["doc_to_visual"](doc), task["doc_to_text"](doc, None)
+            if doc["video_name"]:
+                are_there = len(visuals) == 1 and Path(visuals[0]).is_file()
+            else:
+                are_there = len(visuals) == len(doc["images"]) > 0 and all(image.mode == "RGB" for image in visuals)
+            if not are_there or not text.startswith(doc["question"]) or "letter" not in text:
                 fail(f"the task does not ask {doc}")
             for metric, value in task["process_results"](doc, [said(doc)]).items():
                 of_metric[metric].append(value)

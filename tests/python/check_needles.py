@@ -2,11 +2,12 @@
 
 usage: check_needles.py DATASET SETTINGS.json MEDIA
 
-SETTINGS.json has `lengths`, `depths`, `questions_per_cell`, `num_options`, `interval_s`, `place` and `tasks`, and `needles`: the rows of
-the annotation file. The reference is: a needle at depth d of N frames is at floor(d · N ÷ 1000), or at the last place; frames of
+SETTINGS.json has `lengths`, `depths`, `questions_per_cell`, `num_options`, `interval_s`, `place` and `tasks`, perhaps `num_needles` and
+`permutations`, and `needles`: the rows of the annotation file. The reference is: a needle at depth d of N frames is at floor(d · N ÷ 1000), or at the last place; frames of
 the haystack are those that FFmpeg decodes, the first and then every `interval_s`; a needle's image is as large as fits into the frame, in its
 middle, on black, scaled by Pillow; a clip is so many of its frames from its start on, decoded and scaled like these, one after the
-other; an image that is small is as large as fits into a third of the frame, in the middle of a quarter of it. Prints how many samples and frames were compared; exits with 1 at the first fault.
+other; an image that is small is as large as fits into a third of the frame, in the middle of a quarter of it. Whoever sees the
+options alone, and takes the smallest number, the largest, or any other, is right within the binomial bound of chance. Prints how many samples and frames were compared; exits with 1 at the first fault.
 """
 
 import functools
@@ -25,6 +26,9 @@ from webdataset_samples import samples_of
 CHOOSE = "Answer with the option's letter from the given choices directly."
 IMAGE_TASKS = ("image_retrieval", "image_ordering", "image_counting")
 DEPTH_TASKS = ("v_niah", "image_retrieval")
+NUMBER_TASKS = ("counting_insert", "counting_edit", "counting_both", "counting_paste", "image_counting", "image_retrieval")
+TAIL = 0.0005
+"""How often chance goes beyond either bound."""
 MOST_DIFFERENT = 16
 """Mean difference of levels between a frame and the same frame after JPEG at quality 90, colours at half resolution: of test pictures, whose
 colours change from pixel to pixel. A frame must also be nearer to what it should show than to anything else."""
@@ -82,9 +86,13 @@ def runs(needle: dict) -> list[tuple[int, ...]]:
     return list(zip(*[iter(needle["indices"])] * needle.get("num_frames", 1), strict=True))
 
 
+def num_permutations(settings: dict) -> int:
+    return max(settings["num_options"], 1) if settings.get("permutations", "circular") == "circular" else 1
+
+
 def check_grid(lines: list[dict], settings: dict) -> None:
     """Every cell has its questions, in every permutation, and each needle is where it belongs."""
-    permutations = max(settings["num_options"], 1)
+    permutations = num_permutations(settings)
     known = {row["name"]: row for row in settings["needles"]}
     expected = set()
     for task, length in itertools.product(settings["tasks"], settings["lengths"]):
@@ -149,7 +157,7 @@ def check_answers(lines: list[dict], settings: dict) -> None:
                 fail(f"a free answer has options: {group}")
             continue
         first = [option["text"] for option in group[0]["options"]]
-        if len(group) != max(settings["num_options"], 1) or len(set(first)) < settings["num_options"]:
+        if len(group) != num_permutations(settings) or len(set(first)) < settings["num_options"]:
             fail(f"a group has {len(group)} permutations of {first}")
         for permutation, line in group.items():
             options = [option["text"] for option in line["options"]]
@@ -159,8 +167,39 @@ def check_answers(lines: list[dict], settings: dict) -> None:
                 fail(f"{line['answer']} is not the letter of {line['answer_text']!r}: {line}")
             if line["visuals"] != group[0]["visuals"]:
                 fail("permutations of a question show different frames")
-        if sorted(line["answer"] for line in group.values()) != [chr(65 + place) for place in range(len(group))]:
+        if len(group) > 1 and sorted(line["answer"] for line in group.values()) != [chr(65 + place) for place in range(len(group))]:
             fail("the right option is not at each place once")
+
+
+def is_chance(num_right: int, num: int, probability: float) -> bool:
+    """Whether so many of so many independent guesses may be right."""
+    share = lambda counts: sum(math.comb(num, count) * probability**count * (1 - probability) ** (num - count) for count in counts)
+    return min(share(range(num_right + 1)), share(range(num_right, num + 1))) > TAIL
+
+
+def check_numbers(lines: list[dict], settings: dict) -> None:
+    """Options that are numbers are all possible, and no rule on them alone finds the right one: neither its rank nor the number itself."""
+    num_needles, num_options = settings.get("num_needles", 4), settings["num_options"]
+    rules = defaultdict(list)
+    for line in lines:
+        if line["task"] not in NUMBER_TASKS or line["permutation"] or not line["options"]:
+            continue
+        value = lambda text: int(text.removeprefix("Image "))
+        right, numbers = value(line["answer_text"]), sorted(value(option["text"]) for option in line["options"])
+        if line["task"] == "image_retrieval":
+            last = line["num_shown"] - 1
+            possible = [min(depth * line["length"] // 1000, last) + 1 for depth in settings["depths"]]
+        else:
+            least, most = (num_needles, 4 * num_needles) if line["task"] == "counting_paste" else (1, num_needles)
+            possible = range(least, most + 1)
+        if not set(numbers) <= set(possible):
+            fail(f"of the options {numbers}, some are never right: {line}")
+        for rank, number in enumerate(numbers):
+            rules[line["task"], f"the option of rank {rank}"].append(number == right)
+            rules[line["task"], line["length"], f"the number {number}"].append(number == right)
+    for rule, found in rules.items():
+        if not is_chance(sum(found), len(found), 1 / num_options):
+            fail(f"{rule} is right in {sum(found)} of {len(found)} questions")
 
 
 def check_frames(line: dict, frames: list[Image.Image], settings: dict, media: Path, haystacks: dict) -> int:
@@ -296,6 +335,7 @@ def main() -> None:
         fail("the samples of the shards and of needles.jsonl differ")
     check_grid(lines, settings)
     check_answers(lines, settings)
+    check_numbers(lines, settings)
     check_prompts(lines, found)
     videos = [decoded(media / path, settings["interval_s"]) for path in settings["haystacks"]]
     haystacks = {first: list(itertools.chain(*videos[first:], *videos[:first])) for first in range(len(videos))}

@@ -30,11 +30,17 @@ def images_of_samples(dataset: Path) -> dict[str, list[bytes]]:
 
 def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:
     docs = json.loads((directory / "needles.json").read_text())
-    lines = [line for line in lines if not line["task"].startswith("image_")]
     if [doc["sample"] for doc in docs] != [line["sample"] for line in lines]:
-        fail("needles.json has other questions than the videos of the dataset")
+        fail("needles.json has other questions than the dataset")
     num_frames, frames_of = 0, {}
     for doc, line in zip(docs, lines):
+        options = dict(text.split(". ", 1) for text in doc["question"].split("\n")[1:])
+        if options[doc["answer"]] != line["answer_text"]:
+            fail(f"the answer of {doc} is not {line['answer_text']!r}")
+        if line["task"].startswith("image_"):
+            if doc["video_name"] or doc["task_type"] or [Path(path).read_bytes() for path in doc["images"]] != images[doc["sample"]]:
+                fail(f"{doc} has other images than its sample")
+            continue
         path = directory / "videos" / doc["video_name"].split("/")[-1]
         if path not in frames_of:
             with av.open(str(path)) as video:
@@ -49,9 +55,8 @@ def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:
                 fail(f"{path} has {decoded} frames at {rate} a second, {line['num_shown']} are shown")
         if [packet.rstrip(b"\0") for packet in frames_of[path]] != [image.rstrip(b"\0") for image in images[doc["sample"]]]:
             fail(f"{path} has other frames than its sample")
-        options = dict(text.split(". ", 1) for text in doc["question"].split("\n")[1:])
-        if doc["task_type"] not in TASK_TYPES or options[doc["answer"]] != line["answer_text"]:
-            fail(f"the answer of {doc} is not {line['answer_text']!r}")
+        if doc["task_type"] not in TASK_TYPES or doc["images"]:
+            fail(f"{doc} is none of VNBench's")
     return num_frames
 
 

@@ -446,8 +446,8 @@ pub(crate) enum ExportForm {
     PackedParquet,
     /// XTuner's preset packs of a dataset of texts: data.jsonl, boundaries.npy, samples.npy, paths.json.
     XtunerPack,
-    /// Questions about needles with their videos, and a task of lmms-eval that asks them: needles.json, videos/, needles.yaml. The
-    /// same as VNBench's file: vnbench.json.
+    /// Questions about needles with their videos and images, and a task of lmms-eval that asks them: needles.json, videos/, images/,
+    /// needles.yaml. Those about videos as VNBench's file has them: vnbench.json.
     LmmsEval,
     /// Questions about needles with their frames or images, as VLMEvalKit reads custom multiple choice: needles_circular.tsv, images/.
     Vlmevalkit,

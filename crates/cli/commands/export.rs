@@ -58,12 +58,6 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         0 => String::new(),
         number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
     };
-    let skipped = match exported.num_skipped {
-        0 => skipped,
-        number => {
-            format!("skipped: {} about many images, because this form has videos only\n", plural(number, "question"))
-        }
-    };
     output::print(&format!(
         "{}, {} ({})\n{skipped}annotations: {}\n",
         plural(exported.num_records, if is_packed { "pack" } else { "record" }),

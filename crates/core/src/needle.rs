@@ -81,6 +81,11 @@ impl NeedleTask {
         matches!(self, Self::ImageRetrieval | Self::ImageOrdering | Self::ImageCounting)
     }
 
+    /// Whether the order of needles is asked for, in which options list their names.
+    pub fn is_about_order(self) -> bool {
+        matches!(self, Self::OrderingEdit | Self::OrderingInsert | Self::OrderingBoth | Self::ImageOrdering)
+    }
+
     /// Whether there is one needle, at a depth that is asked for; the others are at several places.
     pub fn has_depth(self) -> bool {
         matches!(self, Self::VNiah | Self::ImageRetrieval)

@@ -177,6 +177,12 @@ reject_codes! {
     /// A needle looks like an image of its haystack, so that a question about it has two answers.
     NeedleInHaystack = "needle_in_haystack",
         cure: "use another image or clip as a needle, or lower `max_distance` of `[source.needles]`; the detail says which frame it is like",
+    /// Two needles of a question look alike, so that nobody can tell which of them is where.
+    NeedlesAlike = "needles_alike",
+        cure: "use needles that differ more, or lower `max_distance` of `[source.needles]`; the detail names both",
+    /// A text is to be written on a frame, and its script is not written letter by letter from left to right, or the font lacks a letter.
+    UnwritableText = "unwritable_text",
+        cure: "write the needle in another script, with composed letters, or use an image of the text; the detail names the letter",
     /// The sample is longer than the sequence length.
     TooLong = "too_long",
         cure: "raise `format.max_tokens`, or let `[overlength]` take fewer frames, tiles, pixels or turns",
@@ -213,7 +219,8 @@ impl RejectCode {
             | Self::ClipRange
             | Self::HaystackTooShort
             | Self::NeedleTooShort
-            | Self::NeedleInHaystack => true,
+            | Self::NeedleInHaystack
+            | Self::NeedlesAlike => true,
             Self::MalformedRecord
             | Self::IncompleteFile
             | Self::UnexpectedSchema
@@ -225,6 +232,7 @@ impl RejectCode {
             | Self::ArtefactText
             | Self::PlaceholderMismatch
             | Self::PlaceholderOutsideUserTurn
+            | Self::UnwritableText
             | Self::UnsupportedMedia
             | Self::LiteralTag
             | Self::RefusedByTemplate

@@ -10,11 +10,13 @@ use manyframe_base::write_atomic;
 use manyframe_core::Digest;
 use manyframe_shards::{BesideShards, DatasetFacts, EnergonIndex, FinishedShard, ShardFormat};
 use manyframe_storage::{LocalDirectory, Storage};
+use serde_json::Value;
 
 use crate::croissant::{CROISSANT_FILE, croissant_json};
 use crate::error::DatasetError;
 use crate::licenses::licenses_of;
 use crate::manifest::{Manifest, NotesByShard};
+use crate::needles::NEEDLES_FILE;
 
 /// The data card's file name.
 pub const CARD_FILE: &str = "README.md";
@@ -38,7 +40,7 @@ impl FilesBeside {
     /// If the manifest holds no pipeline file of this version.
     pub fn of(manifest: &Manifest, notes: &NotesByShard) -> Result<Self, DatasetError> {
         let columns = manifest.pipeline_with(&BTreeMap::new())?.file.sample_columns();
-        let facts = DatasetFacts { name: &manifest.name, columns };
+        let facts = DatasetFacts { name: &manifest.name, split: split_of(manifest), columns };
         let of_format = |format: ShardFormat| {
             let shards = manifest.shards.iter().filter(|shard| shard.format == format);
             let shards = shards.map(|shard| FinishedShard {
@@ -117,6 +119,14 @@ impl FilesBeside {
 const FORMATS_OF_HUGGING_FACE: [ShardFormat; ShardFormat::ALL.len()] =
     [ShardFormat::Parquet, ShardFormat::Webdataset, ShardFormat::Vila, ShardFormat::EnergonChatml, ShardFormat::Mds];
 
+/// The split that all samples are: those of a dataset of questions about needles are no training data.
+fn split_of(manifest: &Manifest) -> &'static str {
+    match &manifest.needles {
+        Some(needles) if needles.num_samples == manifest.total.num_samples => "test",
+        _ => "train",
+    }
+}
+
 /// The text of the card. It contains nothing that differs between machines.
 fn dataset_card(manifest: &Manifest, front_matter: &str) -> String {
     let mut card = if front_matter.is_empty() { String::new() } else { format!("---\n{front_matter}---\n\n") };
@@ -172,6 +182,36 @@ fn write_licenses(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(card, "\nThe licenses are those of the annotations; images and videos keep terms of their own.\n")
 }
 
+/// What the questions of evaluation sets are: nothing if there are none.
+fn write_needles(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    let sources = manifest.pipeline.get("source").and_then(Value::as_array).into_iter().flatten();
+    let sets: Vec<(&Value, &Value)> = sources
+        .filter_map(|source| Some((source, source.get("needles")?)))
+        .filter(|(_, set)| set.is_object())
+        .collect();
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let listed = |value: &Value| match value.as_array() {
+        Some(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        None => text(value),
+    };
+    writeln!(card, "\n## Questions about needles in haystacks\n")?;
+    writeln!(card, "For evaluation. `{NEEDLES_FILE}` has the right answers.\n")?;
+    writeln!(
+        card,
+        "| source | tasks | frames or images | depths in thousandths | questions of each | options | needles |"
+    )?;
+    writeln!(card, "|---|---|---|---|--:|--:|---|")?;
+    for (source, set) in sets {
+        let keys = ["tasks", "lengths", "depths", "questions_per_cell", "num_options", "place"];
+        let cells = keys.map(|key| set.get(key).map(listed).unwrap_or_default());
+        writeln!(card, "| {} | {} |", source.get("name").map(text).unwrap_or_default(), cells.join(" | "))?;
+    }
+    Ok(())
+}
+
 fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     write_head(card, manifest)?;
     writeln!(card, "## Sources\n")?;
@@ -191,6 +231,7 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
             source.delivered.num_samples,
         )?;
     }
+    write_needles(card, manifest)?;
     write_licenses(card, manifest)?;
     writeln!(card, "## Files\n")?;
     writeln!(card, "| path | what |\n|---|---|")?;

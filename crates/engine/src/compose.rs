@@ -1,8 +1,9 @@
 //! Composes a haystack with its needles: decodes the frames of its videos, brings them to one size, puts images and clips in between
 //! and writes texts on frames.
 //!
-//! **Invariant:** a needle does not look like a frame of its haystack: the record is rejected instead.
+//! **Invariant:** a needle does not look like a frame of its haystack or like another needle: the record is rejected instead.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manyframe_core::{
@@ -128,35 +129,31 @@ impl Composer<'_> {
         decode_rgb(&image.bytes, &self.context.images.limits)
     }
 
-    /// Rejects a needle that looks like a frame.
+    /// Rejects a needle that looks like a frame of the haystack, or like another needle.
     fn check_leaks(
         &self,
         composed: &ComposedVideo,
         haystack: &[HaystackFrame],
         shape: &FrameShape,
     ) -> Result<(), MediaError> {
-        let alike = |needle: &HaystackFrame| {
-            let is_like =
-                |frame: &HaystackFrame| are_alike(needle.fingerprint, frame.fingerprint, composed.max_distance);
-            haystack.iter().position(is_like)
-        };
-        let leak = |detail: String| Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
+        let mut needles: BTreeMap<String, Vec<ImageFingerprint>> = BTreeMap::new();
         for path in composed.images() {
-            if let Some(number) = alike(&self.needle(path, &shape.policy)?) {
-                return leak(format!("the needle {path:?} looks like frame {number} of its haystack"));
-            }
+            needles.insert(format!("the needle {path:?}"), vec![self.needle(path, &shape.policy)?.fingerprint]);
         }
         for clip in composed.clips() {
-            for (of_clip, needle) in self.clip(clip, composed.interval_s, shape)?.iter().enumerate() {
-                if let Some(number) = alike(needle) {
-                    let path = &clip.path;
-                    return leak(format!(
-                        "frame {of_clip} of the needle {path:?} looks like frame {number} of its haystack"
-                    ));
-                }
+            let frames = self.clip(clip, composed.interval_s, shape)?;
+            let name = format!("the needle {:?} from {} s", clip.path, clip.start_s);
+            needles.insert(name, frames.iter().map(|frame| frame.fingerprint).collect());
+        }
+        let haystack: Vec<ImageFingerprint> = haystack.iter().map(|frame| frame.fingerprint).collect();
+        for (name, needle) in &needles {
+            if let Some((of_needle, of_haystack)) = first_alike(needle, &haystack, composed.max_distance) {
+                let what = if needle.len() > 1 { format!("frame {of_needle} of {name}") } else { name.clone() };
+                let detail = format!("{what} looks like frame {of_haystack} of its haystack");
+                return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
             }
         }
-        Ok(())
+        check_needles_alike(&needles, composed.max_distance)
     }
 
     /// The frames of a clip that is a needle. They get the size of the haystack's as those of its videos do.
@@ -256,6 +253,32 @@ fn jpeg(image: &RgbImage, policy: &ImagePolicy) -> Result<SampleImage, MediaErro
 
 fn fingerprint(image: &RgbImage) -> ImageFingerprint {
     ImageFingerprint::of(&image.view())
+}
+
+/// Rejects two needles, each by its name, of which two frames look alike.
+///
+/// # Errors
+///
+/// That rejection.
+pub(crate) fn check_needles_alike(
+    needles: &BTreeMap<String, Vec<ImageFingerprint>>,
+    max_distance: u32,
+) -> Result<(), MediaError> {
+    for (number, (name, needle)) in needles.iter().enumerate() {
+        let alike = |(_, other): &(&String, &Vec<ImageFingerprint>)| first_alike(needle, other, max_distance).is_some();
+        if let Some((other, _)) = needles.iter().skip(number + 1).find(alike) {
+            let detail = format!("{name} and {other} look alike");
+            return Err(MediaError::rejected(RejectCode::NeedlesAlike, detail));
+        }
+    }
+    Ok(())
+}
+
+/// The first two images that look alike, by their positions in each list.
+fn first_alike(some: &[ImageFingerprint], others: &[ImageFingerprint], max_distance: u32) -> Option<(usize, usize)> {
+    some.iter().enumerate().find_map(|(number, &one)| {
+        Some((number, others.iter().position(|&other| are_alike(one, other, max_distance))?))
+    })
 }
 
 /// Whether two images look alike. Images with too little contrast for a hash are alike if their pixels are equal.

@@ -41,7 +41,7 @@ pub enum ExportFormat {
     PackedParquet,
     /// XTuner's preset packs, of texts.
     XtunerPacks,
-    /// Questions of an evaluation set, as lmms-eval's task `vnbench` reads them, with videos.
+    /// Questions of an evaluation set, as a task of lmms-eval that is beside them asks them, with videos and images.
     LmmsEval,
     /// Questions of an evaluation set, as VLMEvalKit reads custom multiple choice, with images.
     VlmEvalKit,

@@ -17,8 +17,6 @@ pub struct Exported {
     pub num_records: u64,
     /// Documents skipped: these trainers read conversations only.
     pub num_documents: u64,
-    /// Questions about many images skipped, where the form has videos only.
-    pub num_skipped: u64,
     /// Images.
     pub num_images: u64,
     /// Size of all files together.

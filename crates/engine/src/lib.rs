@@ -70,6 +70,7 @@ mod journal;
 mod local_place;
 mod misfits;
 mod needle_export;
+mod needle_files;
 mod needle_grid;
 mod needles;
 mod next_build;

@@ -2,27 +2,25 @@
 //!
 //! | files | what reads them |
 //! |---|---|
-//! | `needles.json`, `needles.yaml`, `needle_task.py` | lmms-eval: a task of its own, which asks every question about a video |
+//! | `needles.json`, `needles.yaml`, `needle_task.py` | lmms-eval: a task of its own, which asks every question |
 //! | `vnbench.json`, `vnbench_both.json` | those that read VNBench's file: `video_name`, `question`, `answer`, `task_type` |
-//! | `videos/GROUP.avi` | all of them: the frames as they are, one file for each group of permutations |
+//! | `videos/`, `images/` | all of them: what questions show (`needle_files.rs`) |
 //!
 //! VNBench's scoring knows nine names, and counts a video of which four questions are right. Groups of another size are therefore in
 //! `needles.json` only. It has no task about images and texts together: these have the names of its third tasks of each kind, in a file
 //! of their own, so that no score is of two tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_base::{FileError, Progress, Step, write_atomic};
-use manyframe_core::{NeedleTask, RecordId, Sample, SampleImage, VisualKind};
+use manyframe_base::{Progress, Step, write_atomic};
+use manyframe_core::{NeedleTask, RecordId, Sample};
 use manyframe_dataset::{DatasetReader, NeedleEntry};
-use manyframe_media::write_motion_jpeg;
 use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::exported::Exported;
+use crate::needle_files::NeedleFiles;
 
 /// The questions that the task of lmms-eval asks.
 const LMMS_EVAL_FILE: &str = "needles.json";
@@ -35,13 +33,18 @@ const LMMS_EVAL_TASK: [(&str, &str); 2] = [
     ("needles.yaml", include_str!("lmms_eval/needles.yaml")),
     ("needle_task.py", include_str!("lmms_eval/needle_task.py")),
 ];
+
 /// A question as VNBench has it, and where it is in its grid.
 #[derive(Serialize)]
 struct LmmsEvalQuestion<'a> {
-    video_name: String,
+    /// Null if it is about images.
+    video_name: Option<&'a str>,
+    /// Null if it is about a video.
+    images: Option<&'a [String]>,
     question: String,
     answer: &'a str,
-    task_type: &'static str,
+    /// Null if it is about images.
+    task_type: Option<&'static str>,
     #[serde(flatten)]
     entry: Cell<'a>,
 }
@@ -57,64 +60,51 @@ struct Cell<'a> {
     permutation: u32,
 }
 
-/// Writes the evaluation sets of a dataset for lmms-eval. Questions about many images, which are no videos, are left out and counted.
+/// Writes the evaluation sets of a dataset for lmms-eval.
 ///
 /// # Errors
 ///
 /// [`EngineError::NoQuestions`] if there are none with options, and if files cannot be read or written.
 pub(crate) fn write_lmms_eval(
     dataset: &DatasetReader,
-    (staged, prefix): (&Path, &str),
+    output: (&Path, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
-    let mut done = Exported::default();
-    let (mut first_sources, mut in_order) = (BTreeMap::new(), Vec::new());
-    for entry in dataset.needles()? {
-        in_order.push(entry.sample);
-        first_sources.entry(entry.question.task).or_insert(entry.source);
-    }
-    let mut records: BTreeMap<RecordId, LmmsEvalQuestion<'_>> = BTreeMap::new();
-    let mut written = BTreeSet::new();
-    let videos = staged.join("videos");
-    fs::create_dir_all(&videos).map_err(FileError::write(&videos))?;
-    for_each_sample(dataset, progress, |sample| {
-        let Some(entry) = questions.get(&sample.id) else { return Ok(()) };
-        if sample.visuals.iter().any(|visual| visual.kind != VisualKind::Video) {
-            done.num_skipped += 1;
-            return Ok(());
-        }
-        let name = format!("videos/{}.avi", entry.question.group);
-        if written.insert(entry.question.group.clone()) {
-            done.num_bytes += write_video(&staged.join(&name), &sample)?;
-            done.num_images += sample.images.len() as u64;
-        }
-        let is_second = first_sources.get(&entry.question.task).is_some_and(|first| *first != entry.source);
-        let vnbench_type = vnbench_type(entry.question.task, is_second);
-        records.insert(sample.id, lmms_eval_question(entry, format!("{prefix}{name}"), vnbench_type));
-        Ok(())
+    let mut files = NeedleFiles::of(output);
+    for_each_sample(dataset, progress, |sample| match questions.get(&sample.id).map(|entry| &entry.question) {
+        Some(question) if question.task.is_of_images() => files.add_images(&question.visuals, &sample),
+        Some(question) => files.add_video(&question.group, &sample),
+        None => Ok(()),
     })?;
-    let asked: Vec<(&LmmsEvalQuestion<'_>, &NeedleEntry)> =
-        in_order.iter().filter_map(|id| Some((records.get(id)?, questions.get(id)?))).collect();
-    let all: Vec<&LmmsEvalQuestion<'_>> = asked.iter().map(|(question, _)| *question).collect();
-    done.num_bytes += write_questions(dataset, &staged.join(LMMS_EVAL_FILE), &all)?;
+    let mut first_sources = BTreeMap::new();
+    let mut asked: Vec<(&NeedleEntry, LmmsEvalQuestion<'_>)> = Vec::new();
+    for entry in dataset.needles()? {
+        let first = first_sources.entry(entry.question.task).or_insert_with(|| entry.source.clone());
+        let vnbench_type = vnbench_type(entry.question.task, *first != entry.source);
+        if let Some(entry) = questions.get(&entry.sample) {
+            asked.push((entry, lmms_eval_question(entry, vnbench_type, &files)));
+        }
+    }
+    let (staged, prefix) = output;
+    let all: Vec<&LmmsEvalQuestion<'_>> = asked.iter().map(|(_, question)| question).collect();
+    let mut num_bytes = files.done.num_bytes + write_questions(dataset, &staged.join(LMMS_EVAL_FILE), &all)?;
     for (name, is_of_both) in VNBENCH_FILES.into_iter().zip([false, true]) {
-        let is_of_file = |entry: &NeedleEntry| {
-            let question = &entry.question;
+        let is_of_file = |NeedleEntry { question, .. }: &NeedleEntry| {
             is_of_both_kinds(question.task) == is_of_both
+                && !question.task.is_of_images()
                 && (question.num_permutations, question.options.len()) == (VNBENCH_GROUP, VNBENCH_GROUP as usize)
         };
         let of_file: Vec<_> =
-            asked.iter().filter(|(_, entry)| is_of_file(entry)).map(|(question, _)| *question).collect();
+            asked.iter().filter(|(entry, _)| is_of_file(entry)).map(|(_, question)| question).collect();
         if !of_file.is_empty() {
-            done.num_bytes += write_questions(dataset, &staged.join(name), &of_file)?;
+            num_bytes += write_questions(dataset, &staged.join(name), &of_file)?;
         }
     }
     for (name, text) in LMMS_EVAL_TASK {
         write_atomic(&staged.join(name), text.replace("{prefix}", prefix).as_bytes())?;
     }
-    done.num_records = all.len() as u64;
-    Ok(done)
+    Ok(Exported { num_records: all.len() as u64, num_bytes, ..files.done })
 }
 
 /// Writes questions as a list in JSON; returns its size.
@@ -157,16 +147,17 @@ pub(crate) fn for_each_sample(
 
 fn lmms_eval_question<'e>(
     entry: &'e NeedleEntry,
-    video_name: String,
-    vnbench_type: &'static str,
+    task_type: Option<&'static str>,
+    files: &'e NeedleFiles<'_>,
 ) -> LmmsEvalQuestion<'e> {
     let question = &entry.question;
     let options: Vec<String> = question.options.iter().map(|it| format!("{}. {}", it.letter, it.text)).collect();
     LmmsEvalQuestion {
-        video_name,
+        video_name: files.video(&question.group),
+        images: files.images(&question.visuals).filter(|_| question.task.is_of_images()),
         question: format!("{}\n{}", question.question, options.join("\n")),
         answer: &question.answer,
-        task_type: vnbench_type,
+        task_type,
         entry: Cell {
             sample: entry.sample,
             task: question.task,
@@ -178,39 +169,28 @@ fn lmms_eval_question<'e>(
     }
 }
 
-/// What VNBench calls a task. V-NIAH is its retrieval of an inserted image, at a stated depth. Its second variants of insertion have other
+/// What VNBench calls a task; `None` of those about many images, which it does not have. V-NIAH is its retrieval of an inserted image, at a stated depth. Its second variants of insertion have other
 /// images, landmarks and fruits: here, those of another source. Both kinds of needle together are none of its tasks; alone in a file, they
 /// have the names that images of another source have.
-fn vnbench_type(task: NeedleTask, is_second: bool) -> &'static str {
+fn vnbench_type(task: NeedleTask, is_second: bool) -> Option<&'static str> {
     use NeedleTask as Task;
-    match (task, is_second) {
-        (Task::VNiah | Task::RetrievalInsert | Task::ImageRetrieval, false) => "ret_insert1",
-        (Task::VNiah | Task::RetrievalInsert | Task::ImageRetrieval, true) | (Task::RetrievalBoth, _) => "ret_insert2",
+    Some(match (task, is_second) {
+        (Task::VNiah | Task::RetrievalInsert, false) => "ret_insert1",
+        (Task::VNiah | Task::RetrievalInsert, true) | (Task::RetrievalBoth, _) => "ret_insert2",
         (Task::RetrievalEdit, _) => "ret_edit1",
-        (Task::OrderingInsert | Task::ImageOrdering, false) => "ord_insert1",
-        (Task::OrderingInsert | Task::ImageOrdering, true) | (Task::OrderingBoth, _) => "ord_insert2",
+        (Task::OrderingInsert, false) => "ord_insert1",
+        (Task::OrderingInsert, true) | (Task::OrderingBoth, _) => "ord_insert2",
         (Task::OrderingEdit, _) => "ord_edit1",
-        (Task::CountingInsert | Task::ImageCounting, _) => "cnt_insert1",
+        (Task::CountingInsert, _) => "cnt_insert1",
         (Task::CountingEdit, _) => "cnt_edit1",
         (Task::CountingPaste | Task::CountingBoth, _) => "cnt_edit2",
-    }
+        (Task::ImageRetrieval | Task::ImageOrdering | Task::ImageCounting, _) => return None,
+    })
 }
 
 /// Whether a task has images and texts.
 fn is_of_both_kinds(task: NeedleTask) -> bool {
     matches!(task, NeedleTask::RetrievalBoth | NeedleTask::OrderingBoth | NeedleTask::CountingBoth)
-}
-
-/// Writes the frames of a sample as a video; returns its size.
-fn write_video(path: &Path, sample: &Sample) -> Result<u64, EngineError> {
-    let frames: Vec<&[u8]> = sample.images.iter().map(|image| image.bytes.as_slice()).collect();
-    let size_px = sample.images.first().map_or((0, 0), |image: &SampleImage| (image.width_px, image.height_px));
-    let times_s = sample.visuals.first().map_or(&[][..], |visual| visual.times_s.as_slice());
-    let interval_s = if let [first, second, ..] = times_s { second - first } else { 1.0 };
-    let mut file = BufWriter::new(File::create_new(path).map_err(FileError::write(path))?);
-    let written = write_motion_jpeg(&mut file, &frames, (size_px, interval_s)).and_then(|()| file.flush());
-    written.map_err(FileError::write(path))?;
-    Ok(file.get_ref().metadata().map_err(FileError::read(path))?.len())
 }
 
 fn damaged(dataset: &DatasetReader, error: &serde_json::Error) -> EngineError {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_core::{Digest, NeedleQuestion, Origin, RejectCode, SampleImage, VisualKind};
+use manyframe_core::{Digest, NeedleQuestion, Origin, PlacedNeedle, RejectCode, SampleImage, VisualKind};
 use manyframe_dataset::{DatasetError, LedgerRow, NEEDLES_FILE, NeedleEntry, NeedlesEntry, Status};
 use manyframe_media::{ImageFingerprint, MediaError, MediaLimits, decode_rgb};
 use manyframe_pipeline::Kind;
@@ -12,7 +12,7 @@ use manyframe_plan::{Context, OpenSource, PlanError};
 use manyframe_sources::{Raw, SourceKind};
 use serde::Deserialize;
 
-use crate::compose::are_alike;
+use crate::compose::{are_alike, check_needles_alike};
 use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
 
@@ -93,7 +93,7 @@ fn changed(row: &LedgerRow) -> EngineError {
     EngineError::SourceChanged { id: row.id.to_string(), origin: row.origin.to_string() }
 }
 
-/// Rejects a needle among images if it looks like one of them. Videos are checked while they are composed.
+/// Rejects a needle among images if it looks like one of them, or like another needle. Videos are checked while they are composed.
 ///
 /// # Errors
 ///
@@ -109,19 +109,23 @@ pub(crate) fn check_images(
     };
     let question = source.read_at(origin).ok().and_then(|raw| question_of(&raw));
     let no_question = || MediaError::rejected(RejectCode::UnexpectedSchema, "the record asks nothing");
-    let places: BTreeSet<u32> =
-        question.ok_or_else(no_question)?.needles.iter().flat_map(|needle| needle.indices.clone()).collect();
+    let placed = question.ok_or_else(no_question)?.needles;
     let images = encoded.iter().filter_map(|visual| visual.images.first());
     let fingerprint = |image: &SampleImage| Ok(ImageFingerprint::of(&decode_rgb(&image.bytes, limits)?.view()));
     let fingerprints: Vec<ImageFingerprint> = images.map(fingerprint).collect::<Result<_, MediaError>>()?;
-    let (needles, haystack): (Vec<_>, Vec<_>) =
-        (0_u32..).zip(fingerprints).partition(|(index, _)| places.contains(index));
-    for (needle, of_needle) in needles {
-        let alike = haystack.iter().find(|(_, other)| are_alike(of_needle, *other, options.max_distance));
+    let places: BTreeSet<u32> = placed.iter().flat_map(|needle| needle.indices.clone()).collect();
+    let (needles, haystack): (BTreeMap<u32, _>, BTreeMap<u32, _>) =
+        (0..).zip(fingerprints).partition(|(index, _)| places.contains(index));
+    for (needle, of_needle) in &needles {
+        let alike = haystack.iter().find(|(_, other)| are_alike(*of_needle, **other, options.max_distance));
         if let Some((image, _)) = alike {
             let detail = format!("the needle, image {needle}, looks like image {image} of its haystack");
             return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
         }
     }
-    Ok(())
+    let of_needle = |needle: PlacedNeedle| {
+        let first = needle.indices.iter().find_map(|index| needles.get(index));
+        (format!("the needle {:?}", needle.name), first.into_iter().copied().collect())
+    };
+    check_needles_alike(&placed.into_iter().map(of_needle).collect(), options.max_distance)
 }

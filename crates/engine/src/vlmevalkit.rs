@@ -7,16 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
-use manyframe_base::{FileError, Progress, write_atomic};
+use manyframe_base::{Progress, write_atomic};
 use manyframe_dataset::{DatasetReader, NeedleEntry};
 
 use crate::error::EngineError;
 use crate::exported::Exported;
 use crate::needle_export::{for_each_sample, questions};
+use crate::needle_files::NeedleFiles;
 
 /// The file of questions for VLMEvalKit, which evaluates those circularly that have the word in their name.
 const VLMEVALKIT_FILE: &str = "needles_circular.tsv";
@@ -35,46 +34,28 @@ const MISSING: [&str; 19] = [
 /// [`EngineError::NoQuestions`] if there are none with options, and if files cannot be read or written.
 pub(crate) fn write_vlmevalkit(
     dataset: &DatasetReader,
-    (staged, prefix): (&Path, &str),
+    output: (&Path, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
     let num_options = questions.values().map(|entry| entry.question.options.len()).max().unwrap_or(0);
     let is_uniform = questions.values().all(|entry| entry.question.options.len() == num_options);
-    let mut done = Exported::default();
-    let mut images: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for_each_sample(dataset, progress, |sample| {
-        let Some(entry) = questions.get(&sample.id) else { return Ok(()) };
-        let visuals = &entry.question.visuals;
-        if images.contains_key(visuals) {
-            return Ok(());
-        }
-        let directory = staged.join("images").join(visuals);
-        fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
-        let mut paths = Vec::new();
-        for (number, image) in sample.images.iter().enumerate() {
-            let name = format!("images/{visuals}/{number:04}.{}", image.format.extension());
-            let path = staged.join(&name);
-            let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
-            written.map_err(FileError::write(&path))?;
-            done.num_bytes += image.bytes.len() as u64;
-            paths.push(format!("{prefix}{name}"));
-        }
-        done.num_images += paths.len() as u64;
-        images.insert(visuals.clone(), paths);
-        Ok(())
+    let mut files = NeedleFiles::of(output);
+    for_each_sample(dataset, progress, |sample| match questions.get(&sample.id) {
+        Some(entry) => files.add_images(&entry.question.visuals, &sample),
+        None => Ok(()),
     })?;
     let letters: Vec<String> = ('A'..='Z').take(num_options).map(String::from).collect();
     let mut text =
         format!("index\tcategory\tquestion\t{}\tanswer\timage_path\tlength\tdepth\tgroup\n", letters.join("\t"));
-    let mut groups = GroupNumbers::default();
+    let (mut groups, mut num_records) = (GroupNumbers::default(), 0);
     for entry in dataset.needles()?.iter().filter(|entry| questions.contains_key(&entry.sample)) {
         let question = &entry.question;
         let index = groups.index_of(entry).to_string();
         let mut cells = vec![index, question.task.as_str().to_owned(), kept_as_text(&question.question, is_uniform)];
         let option = |place: usize| question.options.get(place).map(|it| kept_as_text(&it.text, is_uniform));
         cells.extend((0..num_options).map(|place| option(place).unwrap_or_default()));
-        let paths = images.get(&question.visuals).map_or(&[][..], Vec::as_slice);
+        let paths = files.images(&question.visuals).unwrap_or_default();
         cells.push(question.answer.clone());
         // A list of texts reads the same in Python: the loader evaluates it.
         cells.push(serde_json::json!(paths).to_string());
@@ -83,11 +64,11 @@ pub(crate) fn write_vlmevalkit(
         cells.push(question.group.clone());
         let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
         _ = writeln!(text, "{}", cells.join("\t"));
-        done.num_records += 1;
+        num_records += 1;
     }
-    write_atomic(&staged.join(VLMEVALKIT_FILE), text.as_bytes())?;
-    done.num_bytes += text.len() as u64;
-    Ok(done)
+    write_atomic(&output.0.join(VLMEVALKIT_FILE), text.as_bytes())?;
+    let num_bytes = files.done.num_bytes + text.len() as u64;
+    Ok(Exported { num_records, num_bytes, ..files.done })
 }
 
 /// Numbers of groups in the order in which their questions come, and how many of each there were.

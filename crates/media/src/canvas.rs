@@ -1,5 +1,7 @@
 //! Images in frames of another shape, and texts on them.
 
+use std::ops::RangeInclusive;
+
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use manyframe_core::RejectCode;
 
@@ -9,6 +11,27 @@ use crate::resize::resize;
 
 /// Height of a written line, as a part of the height of its frame.
 const LINE: (u32, u32) = (1, 12);
+/// Letters that are not set one after the other from left to right: marks above, below and around others, scripts that join letters,
+/// change their order or run from right to left, and characters that only say how others are shown.
+const SHAPED: [RangeInclusive<char>; 16] = [
+    '\u{0300}'..='\u{036f}',
+    '\u{0483}'..='\u{0489}',
+    // From Hebrew and Arabic to the scripts of South and Southeast Asia.
+    '\u{0590}'..='\u{109f}',
+    '\u{135d}'..='\u{135f}',
+    '\u{1700}'..='\u{18af}',
+    '\u{1900}'..='\u{1cff}',
+    '\u{1dc0}'..='\u{1dff}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{20d0}'..='\u{20ff}',
+    '\u{a800}'..='\u{abff}',
+    '\u{fb1d}'..='\u{fdff}',
+    '\u{fe00}'..='\u{feff}',
+    '\u{10800}'..='\u{11fff}',
+    '\u{1e800}'..='\u{1efff}',
+];
 /// Coverage of a pixel by a letter is rounded to so many steps.
 const STEPS: f32 = 16.0;
 
@@ -69,18 +92,28 @@ fn put(
     Ok(())
 }
 
+/// The first letter of a text that [`write_text`] would not show as it is read: one that the font lacks, or whose script is not written
+/// letter by letter from left to right.
+pub fn unwritable_letter(text: &str) -> Option<char> {
+    let font = FontRef::try_from_slice(dejavu::sans::regular()).ok();
+    let has_glyph = |letter: char| font.as_ref().is_some_and(|font| font.glyph_id(letter).0 != 0);
+    let is_shaped = |letter: &char| SHAPED.iter().any(|range| range.contains(letter));
+    text.chars().find(|letter| is_shaped(letter) || !letter.is_whitespace() && !has_glyph(*letter))
+}
+
 /// Writes a text in white on black into the lower part of an image, in lines of a twelfth of its height, as subtitles are.
 ///
 /// The font is DejaVu Sans, which is in the program. Its letters are the same on every machine: their outlines are filled with
 /// additions and multiplications only, and coverage is rounded to sixteenths.
 ///
 /// # Errors
-/// A rejection if a letter is not in the font, or the text does not fit.
+/// A rejection if the text has an [`unwritable_letter`], or does not fit.
 pub fn write_text(image: &mut RgbImage, text: &str) -> Result<(), MediaError> {
     let rejected = |detail: String| MediaError::rejected(RejectCode::MediaShape, detail);
     let font = FontRef::try_from_slice(dejavu::sans::regular()).map_err(|error| rejected(error.to_string()))?;
-    if let Some(letter) = text.chars().find(|&letter| !letter.is_whitespace() && font.glyph_id(letter).0 == 0) {
-        return Err(rejected(format!("no letter {letter:?} in the font in which texts are written")));
+    if let Some(letter) = unwritable_letter(text) {
+        let detail = format!("{letter:?} of {text:?} cannot be written on a frame");
+        return Err(MediaError::rejected(RejectCode::UnwritableText, detail));
     }
     let line_px = (image.height_px() * LINE.0 / LINE.1).max(8);
     let lines = lines_of(&font, text, (line_px, image.width_px()));
@@ -215,5 +248,12 @@ mod tests {
         let mut image = RgbImage::gray(64, 48, 0).unwrap();
         assert!(write_text(&mut image, "a word and many more than fit into such a small picture").is_err());
         assert!(write_text(&mut image, "\u{2603}\u{fffff}").is_err());
+        for (text, letter) in [("שלום", 'ש'), ("a مرحبا", 'م'), ("e\u{301}", '\u{301}'), ("桜", '桜'), ("ลิง", 'ล')]
+        {
+            assert_eq!(unwritable_letter(text), Some(letter), "{text}");
+        }
+        for text in ["SAKURA, 4 times", "Übung é ñ", "Ελλάδα", "Привет", "\u{2603}"] {
+            assert_eq!(unwritable_letter(text), None, "{text}");
+        }
     }
 }

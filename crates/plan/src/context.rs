@@ -33,7 +33,7 @@ use crate::replay::ReplaySource;
 use crate::source_reader::SourceReader;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "11";
+const SAMPLES_VERSION: &str = "12";
 
 /// An opened pipeline.
 pub struct Context {

@@ -72,6 +72,8 @@ pub(crate) trait Format: Sync {
 pub struct DatasetFacts<'d> {
     /// Its name.
     pub name: &'d str,
+    /// The split that Hugging Face `datasets` takes all files to be: `train`, or `test` of an evaluation set.
+    pub split: &'static str,
     /// What its shards have besides what those of every dataset have.
     pub columns: SampleColumns,
 }

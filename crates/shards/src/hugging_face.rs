@@ -63,15 +63,23 @@ pub(crate) fn card_configs(format: &dyn Format, shards: &[FinishedShard]) -> Vec
     std::iter::once(all).chain(by_layout).collect()
 }
 
-/// The front matter of a data card (`README.md`): the lines between its two `---`. All files are the split `train`, and all
+/// The front matter of a data card (`README.md`): the lines between its two `---`. All files are one split, and all
 /// configurations have the same features, which are listed once.
-pub(crate) fn card_yaml(configs: &[CardConfig], features: &Features) -> String {
+pub(crate) fn card_yaml((configs, split): (&[CardConfig], &str), features: &Features) -> String {
     let [first, others @ ..] = configs else { return String::new() };
     let mut yaml = String::from("configs:\n");
     for CardConfig { name, data_files } in configs {
         // A JSON string is a YAML string.
         let (name, data_files) = (json_text(name), json_text(data_files));
-        yaml.extend(["- config_name: ", &name, "\n  data_files:\n  - split: train\n    path: ", &data_files, "\n"]);
+        yaml.extend([
+            "- config_name: ",
+            &name,
+            "\n  data_files:\n  - split: ",
+            split,
+            "\n    path: ",
+            &data_files,
+            "\n",
+        ]);
     }
     yaml.extend(["dataset_info:\n- config_name: ", &json_text(&first.name), "\n  features: &features\n"]);
     push_yaml(features, "  ", &mut yaml);
@@ -238,7 +246,7 @@ mod tests {
     fn each_configuration_has_its_files_and_features() {
         let config = |name: &str, data_files: &str| CardConfig { name: name.into(), data_files: data_files.into() };
         let configs = [config("default", "shards/**/*.parquet"), config("a: b", "x")];
-        let yaml = card_yaml(&configs, &features_of_columns(&columns_of::<SampleTable>()));
+        let yaml = card_yaml((&configs, "train"), &features_of_columns(&columns_of::<SampleTable>()));
         assert!(yaml.starts_with(
             "configs:\n- config_name: \"default\"\n  data_files:\n  - split: train\n    path: \"shards/**/*.parquet\"\n"
         ));
@@ -282,7 +290,7 @@ mod tests {
 ";
         let listed = format!("- config_name: \"default\"\n  features: &features\n{features}");
         assert!(yaml.ends_with(&format!("{listed}- config_name: \"a: b\"\n  features: *features\n")), "{yaml}");
-        assert_eq!(card_yaml(&[], &Vec::new()), "");
+        assert_eq!(card_yaml((&[], "train"), &Vec::new()), "");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Format for Parquet {
             (false, true) => columns_of::<VideoSampleTable>(),
             (true, true) => columns_of::<WholeSampleTable>(),
         };
-        let card_yaml = card_yaml(&card_configs(self, shards), &features_of_columns(&columns));
+        let card_yaml = card_yaml((&card_configs(self, shards), facts.split), &features_of_columns(&columns));
         BesideShards { card_yaml, ..BesideShards::default() }
     }
 }
@@ -387,7 +387,7 @@ mod tests {
             shard("parquet/temporal/000000.parquet", Some(Layout::Temporal)),
             shard("parquet/temporal/000001.parquet", Some(Layout::Temporal)),
         ];
-        let facts = DatasetFacts { name: "t", columns: SampleColumns::default() };
+        let facts = DatasetFacts { name: "t", split: "train", columns: SampleColumns::default() };
         let card = Parquet.finish_dataset(&shards, &facts).card_yaml;
         let names: Vec<_> = card.lines().filter_map(|line| line.strip_prefix("- config_name: ")).collect();
         assert_eq!(names[..4], ["\"default\"", "\"temporal\"", "\"image\"", "\"mixed\""]);

@@ -169,7 +169,7 @@ impl<L: TarLayout + Copy + Send + 'static> Format for TarFormat<L> {
             shards.iter().flat_map(|shard| shard.notes.member_fields.iter().map(String::as_str)).collect();
         let tars = shards.iter().map(|shard| (shard.notes.sample_offsets.as_slice(), shard.notes.members.as_ref()));
         BesideShards {
-            card_yaml: card_yaml(&card_configs(self, shards), &features_of_members(&fields)),
+            card_yaml: card_yaml((&card_configs(self, shards), facts.split), &features_of_members(&fields)),
             files: self.0.files(shards, facts),
             index: EnergonIndex::of(tars).map(|index| (energon::index_path(self.name()), index)),
         }

@@ -243,6 +243,22 @@ fn text_that_gives_answers_away_is_found_out() {
 }
 
 #[test]
+fn a_task_of_several_sources_is_told_apart_by_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut measures, usage) = ask(&Haystacks::new(Shown::Needle), &TextReader, &folder.path().join("journal")).unwrap();
+    let task = measures[0].facts.task.clone();
+    let names = |measures: &[QuestionMeasure]| {
+        let report = report(measures, usage.clone());
+        assert_eq!(report.by_task.values().map(|it| it.num_questions).sum::<u64>(), report.total.num_questions);
+        assert!(report.cells_by_task.keys().eq(report.by_task.keys()));
+        report.by_task.into_iter().map(|(name, measures)| (name, measures.num_questions)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&measures), [(task.clone(), 81)]);
+    measures.iter_mut().take(27).for_each(|measure| measure.facts.source = "fruits".to_owned());
+    assert_eq!(names(&measures), [(format!("{task} (fruits)"), 27), (format!("{task} (s)"), 54)]);
+}
+
+#[test]
 fn a_run_that_was_cut_off_and_continued_scores_the_same() {
     let (model, folder) = (planted_model(4096), tempfile::tempdir().unwrap());
     let whole = ask(&Haystacks::new(Shown::Needle), &model, &folder.path().join("whole")).unwrap();

@@ -1,4 +1,4 @@
-"""The task `manyframe_needles` of lmms-eval: shows the videos beside this file, and scores the letters that a model writes.
+"""The task `manyframe_needles` of lmms-eval: shows the videos and images beside this file, and scores the letters that a model writes.
 
 A group is one question with its options in several orders: it is right if all of them are. Written by `manyframe export`.
 """
@@ -7,12 +7,16 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from PIL import Image
+
 POST_PROMPT = "\nAnswer with the option's letter from the given choices directly."
+DIRECTORY = Path(__file__).resolve().parent
 
 
 def doc_to_visual(doc):
-    name = doc["video_name"].split("/")[-1]
-    return [str(Path(__file__).resolve().parent / "videos" / name)]
+    if doc["video_name"]:
+        return [str(DIRECTORY / "videos" / doc["video_name"].split("/")[-1])]
+    return [Image.open(DIRECTORY.joinpath("images", *name.split("/")[-2:])).convert("RGB") for name in doc["images"]]
 
 
 def doc_to_text(doc, lmms_eval_specific_kwargs=None):
@@ -20,10 +24,25 @@ def doc_to_text(doc, lmms_eval_specific_kwargs=None):
     return settings.get("pre_prompt", "") + doc["question"] + settings.get("post_prompt", POST_PROMPT)
 
 
+def chosen_letter(doc, answer):
+    """The letter of the option that an answer chooses, or None.
+
+    It is the answer itself (`B`, `(B)`, `B. A bus`), what comes after `answer is` or `answer:`, or else the last letter of an option that is a
+    word of its own.
+    """
+    letters = "".join(re.findall(r"^([A-Z])\. ", doc["question"], re.MULTILINE))
+    for pattern in (
+        rf"^\W*([{letters}])(?:\W*$|[.:,)\]*\n])",
+        rf"(?i:\banswer(?: is)?\W*(?:option\W*)?)([{letters}])\b",
+    ):
+        if found := re.search(pattern, answer):
+            return found[1]
+    alone = re.findall(rf"(?<![\w'’])([{letters}])(?![\w'’])", answer)
+    return alone[-1] if alone else None
+
+
 def process_results(doc, results):
-    letter = re.search(r"\b[A-Z]\b", results[0].strip())
-    is_right = letter is not None and letter.group() == doc["answer"]
-    scored = {"group": doc["group"], "is_right": is_right}
+    scored = {"group": doc["group"], "is_right": chosen_letter(doc, results[0]) == doc["answer"]}
     return {"accuracy": scored, "group_accuracy": scored}
 
 

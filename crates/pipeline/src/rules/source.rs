@@ -71,7 +71,7 @@ impl Rules<'_> {
                 }
                 match kind {
                     SourceKind::Text => self.check_text(source),
-                    SourceKind::Needles => self.check_needles(source),
+                    SourceKind::Needles => self.check_needles(),
                     _ => {}
                 }
                 for problem in kind.option_problems(&source.options) {
@@ -117,8 +117,8 @@ impl Rules<'_> {
     }
 
     /// Questions are made as `[source.needles]` says, and shown as they are made.
-    fn check_needles(&mut self, source: &SourceTable) {
-        if source.options.needles.is_none() {
+    fn check_needles(&mut self) {
+        if !self.has("needles") {
             let allowed = "a table [source.needles] with haystacks and lengths";
             self.broken(&[], ".needles is missing: what questions are made of", allowed);
         }

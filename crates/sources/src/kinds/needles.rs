@@ -7,7 +7,8 @@
 //!
 //! Tasks with many images have `images`, a list of paths, in place of `video`.
 
-use manyframe_core::{ComposedVideo, MediaKind, MediaLocation, MediaRef, Rejection, Role};
+use manyframe_core::{ComposedVideo, Edit, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection, Role};
+use manyframe_media::unwritable_letter;
 
 use crate::draft::{Draft, DraftPart, DraftTurn};
 use crate::fields::read_text;
@@ -38,6 +39,7 @@ fn media(row: &Object<'_>) -> Result<Vec<MediaRef>, Rejection> {
     if let Some(video) = row.get("video") {
         let composed: ComposedVideo = serde_json::from_value(video.to_json())
             .map_err(|error| unexpected_schema(format!("\"video\" is no composition of videos: {error}")))?;
+        check_texts(&composed)?;
         return Ok(vec![of_kind(MediaKind::Video, MediaLocation::Composed(Box::new(composed)))]);
     }
     let Some(Value::List(images)) = row.get("images") else {
@@ -47,4 +49,18 @@ fn media(row: &Object<'_>) -> Result<Vec<MediaRef>, Rejection> {
     let paths: Option<Vec<String>> = images.iter().map(path).collect();
     let paths = paths.ok_or_else(|| unexpected_schema("\"images\" has something that is no path"))?;
     Ok(paths.into_iter().map(|path| of_kind(MediaKind::Image, MediaLocation::Path(path))).collect())
+}
+
+/// Rejects a text that nobody could read on its frame.
+fn check_texts(composed: &ComposedVideo) -> Result<(), Rejection> {
+    let texts =
+        composed.edits.iter().filter_map(|edit| if let Edit::Write(text) = &edit.edit { Some(text) } else { None });
+    let unwritable = |text: &String| Some((text.clone(), unwritable_letter(text)?));
+    match texts.into_iter().find_map(unwritable) {
+        None => Ok(()),
+        Some((text, letter)) => {
+            let detail = format!("{letter:?} of {text:?} cannot be written on a frame");
+            Err(Rejection::new(RejectCode::UnwritableText, detail))
+        }
+    }
 }

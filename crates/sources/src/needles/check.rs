@@ -11,10 +11,17 @@ use super::options::{NeedleOptions, UnequalOptions};
 pub(crate) fn check(needles: &[Needle], options: &NeedleOptions) -> Result<(), String> {
     let mut known = BTreeSet::new();
     for needle in needles {
-        let shown = needle.shown_key();
-        let is_its_name = shown == needle.name;
-        if !known.insert(needle.name.clone()) || !known.insert(shown) && !is_its_name {
+        let (name, shown) = (folded(&needle.name), needle.shown_key());
+        let shown = if Pool::Texts.has(needle) { folded(&shown) } else { shown };
+        let is_its_name = shown == name;
+        if !known.insert(name) || !known.insert(shown) && !is_its_name {
             return Err(format!("two needles are named or show {:?}", needle.name));
+        }
+        if needle.name.contains(", ") && options.tasks.iter().any(|task| task.is_about_order()) {
+            let name = &needle.name;
+            return Err(format!(
+                "{name:?} has a comma, which separates the names in options about the order of needles"
+            ));
         }
         if let Some(asked) = &needle.asked {
             check_question(&needle.name, asked, options)?;
@@ -64,7 +71,8 @@ fn check_number(needles: &[Needle], task: NeedleTask, options: &NeedleOptions) -
         Task::OrderingInsert => (pictures, most, "images or clips"),
         Task::ImageOrdering => (images, most, "images"),
         Task::OrderingEdit => (texts, most, "texts"),
-        Task::OrderingBoth => (pictures.min(texts), most.div_ceil(2), "images or clips, and as many texts"),
+        // One text less if their number is odd.
+        Task::OrderingBoth => (pictures.min(texts + most % 2), most.div_ceil(2), "images or clips, and as many texts"),
         Task::CountingInsert => (pictures, 1, "images or clips"),
         Task::CountingPaste | Task::ImageRetrieval | Task::ImageCounting => (images, 1, "images"),
         Task::CountingEdit => (texts, 1, "texts"),
@@ -148,6 +156,17 @@ mod tests {
         let allowed = NeedleOptions { unequal_options: UnequalOptions::Allow, ..options() };
         assert!(check(&telling, &allowed).is_ok());
         assert!(check(&(0..8).map(|number| of(number, "aa")).collect::<Vec<_>>(), &options()).is_ok());
+    }
+
+    #[test]
+    fn names_can_be_told_apart() {
+        let of = |name: &str| needle(name, "What?", "aa", &["bb", "cc", "dd"]);
+        let fault = check(&[of("a bus"), of("A  bus")], &options()).unwrap_err();
+        assert_eq!(fault, "two needles are named or show \"A  bus\"");
+        let ordering = NeedleOptions { tasks: vec![NeedleTask::ImageOrdering], num_needles: 2, ..options() };
+        let needles = [of("a bus"), of("a car, red")];
+        assert!(check(&needles, &ordering).unwrap_err().starts_with("\"a car, red\" has a comma"));
+        assert!(check(&needles, &options()).is_ok());
     }
 
     #[test]

@@ -73,8 +73,8 @@ struct Row {
     image: Option<String>,
     text: Option<String>,
     clip: Option<String>,
-    start_s: Option<f64>,
-    num_frames: Option<u32>,
+    start_s: Option<Number>,
+    num_frames: Option<Number>,
     question: Option<String>,
     answer: Option<String>,
     wrong: Option<Wrong>,
@@ -88,6 +88,31 @@ enum Wrong {
     Text(String),
 }
 
+/// CSV has numbers as text, and Parquet whole ones as fractions where other needles have none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Number(f64),
+    Text(String),
+}
+
+impl Number {
+    /// What a cell says; `None` if it is empty.
+    fn read(cell: Option<Self>, (name, key): (&str, &str)) -> Result<Option<f64>, String> {
+        match cell {
+            None => Ok(None),
+            Some(Self::Number(number)) => Ok(Some(number)),
+            Some(Self::Text(text)) if text.trim().is_empty() => Ok(None),
+            Some(Self::Text(text)) => {
+                let number = text.trim().parse().map_err(|_: std::num::ParseFloatError| {
+                    format!("`{key}` of {name:?} is {text:?}, expected a number")
+                })?;
+                Ok(Some(number))
+            }
+        }
+    }
+}
+
 impl Needle {
     /// Reads one. The error says what is wrong.
     pub(crate) fn read(body: &RawBody) -> Result<Self, String> {
@@ -97,13 +122,16 @@ impl Needle {
         let row: Row = serde_json::from_slice(&body.text()).map_err(|error| error.to_string())?;
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let name = filled(Some(row.name)).ok_or("its name is empty")?;
+        let start_s = Number::read(row.start_s, (&name, "start_s"))?;
+        let num_frames = Number::read(row.num_frames, (&name, "num_frames"))?;
+        let is_of_clip = start_s.is_some() || num_frames.is_some();
         let shown = match (filled(row.image), filled(row.text), filled(row.clip)) {
             (Some(path), None, None) => Shown::Image(path),
             (None, Some(text), None) => Shown::Text(text),
-            (None, None, Some(path)) => Shown::Clip(clip(&name, path, (row.start_s, row.num_frames))?),
+            (None, None, Some(path)) => Shown::Clip(clip(&name, path, (start_s, num_frames))?),
             _ => return Err(format!("{name:?} needs either an image, a text or a clip")),
         };
-        if !matches!(shown, Shown::Clip(_)) && (row.start_s.is_some() || row.num_frames.is_some()) {
+        if !matches!(shown, Shown::Clip(_)) && is_of_clip {
             return Err(format!("{name:?} has `start_s` or `num_frames` without a clip"));
         }
         let wrong = match row.wrong {
@@ -142,16 +170,18 @@ impl Needle {
 }
 
 /// How many frames a clip has must be stated, because the places of all others follow from it.
-fn clip(name: &str, path: String, (start_s, num_frames): (Option<f64>, Option<u32>)) -> Result<NeedleClip, String> {
+fn clip(name: &str, path: String, (start_s, num_frames): (Option<f64>, Option<f64>)) -> Result<NeedleClip, String> {
     let start_s = start_s.unwrap_or(0.0);
     if !(start_s.is_finite() && start_s >= 0.0) {
         return Err(format!("the clip of {name:?} starts at {start_s} s"));
     }
     match num_frames {
-        Some(num_frames) if (1..=MOST_FRAMES).contains(&num_frames) => Ok(NeedleClip { path, start_s, num_frames }),
-        Some(num_frames) => {
-            Err(format!("the clip of {name:?} has {num_frames} frames, {MOST_FRAMES} at most are shown"))
+        Some(num_frames) if num_frames.fract() == 0.0 && (1.0..=f64::from(MOST_FRAMES)).contains(&num_frames) => {
+            Ok(NeedleClip { path, start_s, num_frames: num_frames as u32 })
         }
+        Some(num_frames) => Err(format!(
+            "the clip of {name:?} has {num_frames} frames, expected a whole number from 1 to {MOST_FRAMES}"
+        )),
         None => Err(format!("the clip of {name:?} needs `num_frames`: how many of its frames are shown")),
     }
 }

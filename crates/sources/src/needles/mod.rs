@@ -13,10 +13,13 @@ mod chance;
 mod check;
 mod definition;
 mod grid;
+mod numbers;
 mod options;
 mod question;
 mod scene;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use self::options::{NeedleOptions, NeedlePlace, Permutations, UnequalOptions};
 pub(crate) use self::set::NeedleSet;

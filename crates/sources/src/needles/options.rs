@@ -49,7 +49,8 @@ pub struct NeedleOptions {
     pub num_options: u32,
     /// In how many orders the options of a question are shown, each as a sample. Default: `circular`.
     pub permutations: Permutations,
-    /// Number of needles whose order is asked for, and the largest number that is to be counted. Default: 4.
+    /// Number of needles whose order is asked for, and the largest number that is to be counted: at least as many as a question about
+    /// numbers has options. Default: 4.
     #[schemars(range(min = 2, max = 64))]
     pub num_needles: u32,
     /// An image is no needle in a haystack with a frame from which it differs in at most so many of 64 bits of a perceptual hash:
@@ -154,8 +155,39 @@ impl NeedleOptions {
         problem(self.num_options == 1 || self.num_options > 26, "has 1 option, or more than 26; 0 is a free answer");
         let has_two = |list: &[u32]| list.iter().collect::<BTreeSet<_>>().len() < list.len();
         let has_two_tasks = self.tasks.iter().collect::<BTreeSet<_>>().len() < self.tasks.len();
+        problem(!(2..=64).contains(&self.num_needles), "has num_needles that are not from 2 to 64");
         problem(has_two(&self.lengths) || has_two(&self.depths) || has_two_tasks, "has a task, length or depth twice");
+        problems.extend(self.few_answers());
         problems
+    }
+
+    /// Tasks that do not have as many answers as a question is to have options.
+    fn few_answers(&self) -> impl Iterator<Item = String> {
+        let num_options = self.num_options;
+        let few = move |&task: &NeedleTask| {
+            let (num_answers, cure) = self.num_answers(task)?;
+            let has_few = num_answers < num_options && num_answers > 0;
+            let name = task.as_str();
+            has_few.then(|| format!("has num_options = {num_options}, and {name} has {num_answers} answers: {cure}"))
+        };
+        self.tasks.iter().filter_map(few)
+    }
+
+    /// How many answers a task has, and what gives it more. `None` if its needles have the options.
+    fn num_answers(&self, task: NeedleTask) -> Option<(u32, &'static str)> {
+        use NeedleTask as Task;
+        let more_needles = "raise `num_needles`";
+        match task {
+            Task::VNiah | Task::RetrievalEdit | Task::RetrievalInsert | Task::RetrievalBoth => None,
+            Task::OrderingEdit | Task::OrderingInsert | Task::OrderingBoth | Task::ImageOrdering => {
+                Some(((1..=self.num_needles).fold(1, u32::saturating_mul), more_needles))
+            }
+            Task::CountingEdit | Task::CountingInsert | Task::CountingBoth | Task::ImageCounting => {
+                Some((self.num_needles, more_needles))
+            }
+            Task::CountingPaste => Some((self.num_needles.saturating_mul(3).saturating_add(1), more_needles)),
+            Task::ImageRetrieval => Some((u32::try_from(self.depths.len()).unwrap_or(u32::MAX), "add `depths`")),
+        }
     }
 
     /// Number of permutations of a question.

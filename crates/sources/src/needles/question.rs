@@ -1,11 +1,14 @@
 //! A question: its needles and their places, its options, and the record that is made of it.
 
+use std::ops::RangeInclusive;
+
 use manyframe_core::{ComposedVideo, NeedleOption, NeedleQuestion, NeedleTask};
 use serde::Serialize;
 
 use super::chance::Chance;
 use super::definition::{Needle, Pool};
 use super::grid::{Cell, index_at};
+use super::numbers::{other_places, right_and_wrong};
 use super::options::{NeedleOptions, NeedlePlace};
 use super::scene::{Placed, Scene, short_digest, task_chance};
 
@@ -183,9 +186,10 @@ impl<'a> Questions<'a> {
     }
 
     fn ordering(&self, cell: &Cell, chance: &Chance, pools: &[Pool]) -> Result<Draft<'a>, String> {
-        let each = (self.options.num_needles as usize).div_ceil(pools.len());
-        let needles: Vec<&Needle> =
-            pools.iter().flat_map(|&pool| self.of_pool(pool, chance, false).into_iter().take(each)).collect();
+        // Of two kinds, one more of the first if their number is odd.
+        let each = |kind: usize| (self.options.num_needles as usize + pools.len() - 1 - kind) / pools.len();
+        let of_kind = |(kind, &pool)| self.of_pool(pool, chance, false).into_iter().take(each(kind));
+        let needles: Vec<&Needle> = pools.iter().enumerate().flat_map(of_kind).collect();
         let in_order = |order: &[usize]| -> Vec<&'a Needle> {
             order.iter().filter_map(|&number| needles.get(number).copied()).collect()
         };
@@ -213,11 +217,10 @@ impl<'a> Questions<'a> {
 
     fn counting(&self, cell: &Cell, chance: &Chance, pools: &[Pool]) -> Result<Draft<'a>, String> {
         let needles = pools.iter().map(|&pool| self.one(cell, pool, false)).collect::<Result<Vec<_>, _>>()?;
-        // Each needle is there at least once.
-        let least = needles.len() as u32;
-        let most = self.options.num_needles.max(least);
-        let number = least + chance.number("number", most - least + 1);
-        let turns: Vec<usize> = (0..number as usize).map(|turn| turn % needles.len()).collect();
+        let (number, wrong) = self.number(cell, chance, 1..=self.options.num_needles)?;
+        // Needles take turns, and each may be the first.
+        let first = chance.number("first needle", needles.len() as u32) as usize;
+        let turns: Vec<usize> = (first..first + number as usize).map(|turn| turn % needles.len()).collect();
         let order = chance.order("turns", turns.len()).into_iter().filter_map(|turn| turns.get(turn).copied());
         let order: Vec<usize> = order.collect();
         let showings: Vec<&Needle> = order.iter().filter_map(|&number| needles.get(number).copied()).collect();
@@ -228,6 +231,7 @@ impl<'a> Questions<'a> {
                 needle.starts.push(start);
             }
         }
+        placed.retain(|needle| !needle.starts.is_empty());
         let names: Vec<&str> = needles.iter().map(|needle| needle.name.as_str()).collect();
         let question = match (names.as_slice(), pools) {
             ([name], _) if cell.task.is_of_images() => format!("How many of the images show {name}?"),
@@ -235,7 +239,20 @@ impl<'a> Questions<'a> {
             ([name], _) => format!("How many times is {name} written in the video?"),
             (names, _) => format!("How many times in all are {} shown or written in the video?", names.join(" and ")),
         };
-        Ok(Draft { placed, question, answer: number.to_string(), wrong: self.other_numbers(chance, number) })
+        Ok(Draft { placed, question, answer: number.to_string(), wrong })
+    }
+
+    /// The number that is asked for, and wrong ones.
+    fn number(
+        &self,
+        cell: &Cell,
+        chance: &Chance,
+        possible: RangeInclusive<u32>,
+    ) -> Result<(u32, Vec<String>), String> {
+        let numbers = right_and_wrong(chance, possible, self.options.num_options);
+        let (number, wrong) =
+            numbers.ok_or_else(|| format!("{} has fewer answers than options", cell.task.as_str()))?;
+        Ok((number, wrong.iter().map(ToString::to_string).collect()))
     }
 
     /// An image on a few frames, in some of their quarters.
@@ -246,26 +263,20 @@ impl<'a> Questions<'a> {
             return Err(format!("{} edits {num_frames} of {} frames", cell.task.as_str(), cell.length));
         }
         let starts = chance.places("places", num_frames as usize, cell.length);
+        let (number, wrong) = self.number(cell, chance, num_frames..=num_frames * QUARTERS)?;
+        // Each frame has it once; where it is more often, is drawn among all other quarters.
+        let others = chance.places("times", (number - num_frames) as usize, num_frames * (QUARTERS - 1));
         let of_frame = |frame: u32| -> Vec<u8> {
-            let number = 1 + chance.number(&format!("times {frame}"), QUARTERS);
-            let quarters = chance.places(&format!("quarters {frame}"), number as usize, QUARTERS);
+            let times = 1 + others.iter().filter(|&other| other / (QUARTERS - 1) == frame).count();
+            let quarters = chance.places(&format!("quarters {frame}"), times, QUARTERS);
             quarters.into_iter().map(|quarter| quarter as u8).collect()
         };
         let quarters: Vec<Vec<u8>> = (0..num_frames).map(of_frame).collect();
-        let number = quarters.iter().map(|quarters| quarters.len() as u32).sum();
         let question = format!(
             "On {num_frames} frames of the video is {}, small, once or several times on each. How many times in all?",
             needle.name
         );
-        let wrong = self.other_numbers(chance, number);
         Ok(Draft { placed: vec![Placed { needle, starts, quarters }], question, answer: number.to_string(), wrong })
-    }
-
-    /// Wrong numbers: the right one is anywhere among numbers in a row, neither the smallest nor the one in the middle.
-    fn other_numbers(&self, chance: &Chance, number: u32) -> Vec<String> {
-        let num_options = self.options.num_options.max(1);
-        let first = number.saturating_sub(chance.number("first", num_options)).max(1);
-        (first..first + num_options).filter(|&other| other != number).map(|other| other.to_string()).collect()
     }
 
     /// Which of many images shows the needle.
@@ -273,18 +284,12 @@ impl<'a> Questions<'a> {
         let needle = self.one(cell, Pool::Images, false)?;
         let num_places = self.num_places(cell, &[needle]);
         let index = self.start_at(cell.depth.unwrap_or(0), cell, &[needle])?;
-        let num_wrong = self.options.num_options.saturating_sub(1) as usize;
+        let of_depth = |&depth: &u32| index_at(depth, cell.length, num_places);
+        let places: Vec<u32> = self.options.depths.iter().map(of_depth).collect();
+        let others = other_places(chance, (&places, index), self.options.num_options)
+            .map_err(|lacking| format!("{} among {} images {lacking}", cell.task.as_str(), cell.length))?;
         let name = |place: u32| format!("Image {}", place + 1);
-        let num_digits = |place: u32| (place + 1).to_string().len();
-        let mut others: Vec<u32> =
-            chance.order("others", num_places as usize).into_iter().map(|it| it as u32).collect();
-        others.retain(|&place| place != index);
-        // Numbers with as many digits first.
-        others.sort_by_key(|&place| num_digits(place).abs_diff(num_digits(index)));
-        if others.len() < num_wrong {
-            return Err(format!("{} asks for one of {num_places} images", cell.task.as_str()));
-        }
-        let wrong = others.into_iter().take(num_wrong).map(name).collect();
+        let wrong = others.into_iter().map(name).collect();
         let question = format!("Which of the images, counted from 1, shows {}?", needle.name);
         let placed = vec![Placed::once(needle, index)];
         Ok(Draft { placed, question, answer: name(index), wrong })

@@ -1,6 +1,6 @@
 //! `needle-scores.json`: accuracies by task, by cell and by group, and the text-only control.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use manyframe_core::{Digest, RecordId};
 use schemars::JsonSchema;
@@ -32,7 +32,7 @@ pub struct NeedleReport {
     pub model: ModelFacts,
     /// All questions.
     pub total: NeedleMeasures,
-    /// By task.
+    /// By task; of a task that several sources ask, by source: `ordering_insert (fruits)`.
     pub by_task: BTreeMap<String, NeedleMeasures>,
     /// By length and depth, over all tasks, the shortest first.
     pub cells: Vec<CellMeasures>,
@@ -102,9 +102,16 @@ pub struct ControlMeasures {
 impl NeedleReport {
     /// Summarises the measures of questions.
     pub fn new(measures: &[QuestionMeasure], model: ModelFacts, usage: NeedleUsage) -> Self {
+        let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for measure in measures {
+            sources.entry(&measure.facts.task).or_default().insert(&measure.facts.source);
+        }
         let mut by_task: BTreeMap<String, Vec<&QuestionMeasure>> = BTreeMap::new();
         for measure in measures {
-            by_task.entry(measure.facts.task.clone()).or_default().push(measure);
+            let (task, source) = (&measure.facts.task, &measure.facts.source);
+            let is_of_one = sources.get(task.as_str()).is_none_or(|sources| sources.len() == 1);
+            let name = if is_of_one { task.clone() } else { format!("{task} ({source})") };
+            by_task.entry(name).or_default().push(measure);
         }
         let all: Vec<&QuestionMeasure> = measures.iter().collect();
         let unusable = measures.iter().filter(|measure| measure.unusable.is_some()).map(|measure| measure.facts.id);
@@ -192,7 +199,11 @@ impl ControlMeasures {
         let mut distinct: BTreeMap<Vec<Digest>, Group> = BTreeMap::new();
         for mut group in groups.into_values() {
             group.texts.sort_unstable();
-            distinct.insert(group.texts.clone(), group);
+            // What reads the same may have another answer in each haystack.
+            let alike = distinct.entry(group.texts.clone()).or_default();
+            alike.num_there += group.num_there;
+            alike.num_right_blind += group.num_right_blind;
+            alike.chance = group.chance;
         }
         let num_distinct = distinct.len() as u64;
         let shares = distinct.values().filter_map(|group| ratio(group.num_right_blind as f64, group.num_there));
