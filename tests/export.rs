@@ -8,6 +8,7 @@ use manyframe_core::Layout;
 use manyframe_dataset::{DatasetReader, Manifest, PackRow};
 use serde_json::{Value, json};
 
+use crate::clients::has_torch;
 use crate::demo::stages;
 use crate::support::{Built, Workshop, contents_below, demo_media, llava, photo, root, run, run_python};
 
@@ -274,6 +275,12 @@ fn packed_parquet_has_the_expanded_tokens_and_the_images_of_every_sample() {
         (&counts["num_samples"], &counts["num_images"]),
         (&json!(total.num_samples), &json!(total.cost.num_images))
     );
+    if has_torch() {
+        let counts = run_python("torch", "tests/python/read_packs.py", &["bridge", &out]);
+        let counts: Value = serde_json::from_str(&counts).unwrap();
+        assert_eq!(counts["num_packs"], packs(stage).len());
+        assert!(counts["num_trained"].as_u64().unwrap() > total.num_samples, "{counts}");
+    }
     let refused =
         ["export", &dataset, "--format", "packed_parquet", "--only-layout", "text", "--output", &workshop.text("no")];
     assert!(String::from_utf8(run(&refused, 2).stderr).unwrap().contains("packs are exported whole"));

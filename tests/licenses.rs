@@ -1,8 +1,10 @@
 //! Promise: no source with other terms than those that are asked for slips into a mix, and the card says what is under which.
 
-use serde_json::json;
+use std::path::Path;
 
-use crate::support::{Workshop, llava, photo, run};
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, llava, photo, run};
 
 fn workshop(mix: &str, licenses: [&str; 2]) -> Workshop {
     let mut workshop = Workshop::new();
@@ -29,37 +31,106 @@ fn a_license_that_is_not_allowed_is_named_before_anything_is_read() {
     assert!(text.contains("Apache-2.0, CC BY 4.0") && !text.contains("s0"), "{text}");
     let text = stderr(&workshop(mix, ["cc-by-4.0", ""]), &["check"]);
     assert!(text.contains("source.s1.license is not stated"), "{text}");
-    workshop(mix, ["apache-2.0", "MIT OR Apache-2.0"]).build().verify();
+    let text = stderr(&workshop(mix, ["apache-2.0", "CC-BY-NC-4.0 AND (MIT OR Apache-2.0)"]), &["check"]);
+    assert!(text.contains("source.s1.license is not among mix.licenses (non-commercial)"), "{text}");
+    workshop(mix, ["apache-2.0", "(MIT OR Apache-2.0) AND cc-by-4.0"]).build().verify();
+}
+
+/// A pipeline of one source, which replays a dataset.
+fn replay(dataset: &Built, mix: &str, more: &str) -> Workshop {
+    let mut workshop = Workshop::new();
+    let from = dataset.dataset.display().to_string();
+    workshop.head.push_str(&format!("{mix}[[source]]\nname = \"replay\"\nkind = \"dataset\"\nfrom = {from:?}\n{more}"));
+    workshop
+}
+
+/// The rows of the table of licenses on the card.
+fn rows(built: &Built) -> Vec<String> {
+    let card = std::fs::read_to_string(built.dataset.join("README.md")).unwrap();
+    let table = card.split_once("## Licenses\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    rows.map(|row| row.rsplit_once(" | ").unwrap().0.to_owned()).collect()
 }
 
 #[test]
 fn a_dataset_that_is_replayed_is_judged_by_its_sources() {
     let first = workshop("", ["apache-2.0", "cc-by-nc-4.0"]);
     let built = first.build();
-    let mut second = Workshop::new();
-    let replay = |more: &str| {
-        format!(
-            "[[source]]\nname = \"replay\"\nkind = \"dataset\"\nfrom = {:?}\n{more}",
-            built.dataset.display().to_string()
-        )
-    };
-    second.head.push_str("[mix]\nlicenses = [\"apache-2.0\"]\n");
-    let head = second.head.clone();
-    second.head = [head.as_str(), &replay("license = \"apache-2.0\"\n")].concat();
-    let text = stderr(&second, &["plan"]);
+    let mix = "[mix]\nlicenses = [\"apache-2.0\"]\n";
+    let text = stderr(&replay(&built, mix, "license = \"apache-2.0\"\n"), &["plan"]);
     let expected = "source \"replay\": \"s1\" in the dataset that it replays has the license \"cc-by-nc-4.0\"";
     assert!(text.contains(expected), "{text}");
-    second.head = [head.as_str(), &replay("only_sources = [\"s0\"]\n")].concat();
-    assert_eq!(second.build().manifest.total.num_samples, 1);
+    let second = replay(&built, mix, "only_sources = [\"s0\"]\n");
+    let replayed = second.build();
+    assert_eq!(replayed.manifest.total.num_samples, 1);
+    replayed.verify();
+    let text = stderr(&replay(&built, mix, "license = \"as agreed\"\n"), &["check"]);
+    assert!(text.contains("source.replay.license is not among mix.licenses (other)"), "{text}");
+}
+
+#[test]
+fn what_is_replayed_keeps_its_licenses_however_often_and_whatever_is_stated() {
+    let first = workshop("", ["mit", "cc-by-nc-4.0"]);
+    let built = first.build();
+    let second = replay(&built, "", "license = \"apache-2.0\"\n");
+    let pipeline = second.pipeline();
+    let out = second.text("second");
+    let build = run(&["build", &pipeline, "--output", &out], 0);
+    let said = String::from_utf8(build.stderr).unwrap();
+    assert!(
+        said.contains("the dataset that is replayed has samples under \"cc-by-nc-4.0\", which asks for more"),
+        "{said}"
+    );
+    let built_second = Built::read(Path::new(&out));
+    built_second.verify();
+    assert_eq!(
+        rows(&built_second),
+        [
+            "| apache-2.0, cc-by-nc-4.0 | non-commercial | replay (s1) | 50.00 %",
+            "| apache-2.0, mit | attribution | replay (s0) | 50.00 %",
+        ]
+    );
+    let card = std::fs::read_to_string(built_second.dataset.join("README.md")).unwrap();
+    assert!(
+        card.contains("replay is stated to be under apache-2.0; of what it replays, some is under cc-by-nc-4.0."),
+        "{card}"
+    );
+    let croissant: Value =
+        serde_json::from_slice(&std::fs::read(built_second.dataset.join("croissant.json")).unwrap()).unwrap();
+    assert_eq!(croissant["license"], json!(["apache-2.0", "cc-by-nc-4.0", "mit"]));
+    // A replay of the replay does not know which sample is whose: all licenses hold for each.
+    let mix = "[mix]\nlicenses = [\"apache-2.0\", \"mit\"]\n";
+    let text = stderr(&replay(&built_second, mix, "license = \"apache-2.0\"\n"), &["plan"]);
+    assert!(text.contains("\"replay\" in the dataset that it replays has the license \"cc-by-nc-4.0\""), "{text}");
+    let third = replay(&built_second, "", "");
+    assert_eq!(rows(&third.build()), ["| apache-2.0, cc-by-nc-4.0, mit | non-commercial | replay (replay) | 100.00 %"]);
+}
+
+#[test]
+fn a_replay_of_an_earlier_version_has_licenses_that_nobody_knows() {
+    let first = workshop("", ["mit", "apache-2.0"]);
+    let second = replay(&first.build(), "", "license = \"apache-2.0\"\n");
+    let built = second.build();
+    let path = built.dataset.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(
+        manifest["sources"][0].as_object_mut().unwrap().remove("replayed").unwrap().as_array().unwrap().len(),
+        2
+    );
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let mix = "[mix]\nlicenses = [\"apache-2.0\", \"mit\"]\n";
+    let text = stderr(&replay(&built, mix, ""), &["plan"]);
+    assert!(
+        text.contains("\"replay\" in the dataset that it replays has a license that its manifest does not state"),
+        "{text}"
+    );
 }
 
 #[test]
 fn the_card_lists_the_strictest_terms_first_with_their_share() {
-    let workshop = workshop("", ["apache-2.0", "cc-by-nc-4.0"]);
-    let built = workshop.build();
-    let card = std::fs::read_to_string(built.dataset.join("README.md")).unwrap();
-    let rows: Vec<&str> =
-        card.split_once("## Licenses").unwrap().1.lines().filter(|line| line.starts_with("| ")).take(3).collect();
-    assert!(rows[1].starts_with("| cc-by-nc-4.0 | non-commercial | s1 | 50.00 % | "), "{card}");
-    assert!(rows[2].starts_with("| apache-2.0 | attribution | s0 | 50.00 % | "), "{card}");
+    let workshop = workshop("", ["apache-2.0 | as agreed", "cc-by-nc-4.0"]);
+    assert_eq!(
+        rows(&workshop.build()),
+        ["| cc-by-nc-4.0 | non-commercial | s1 | 50.00 %", "| apache-2.0 \\| as agreed | attribution | s0 | 50.00 %",]
+    );
 }

@@ -2,6 +2,8 @@
 
     read_packs.py index DATASET          its pack index, and samples where that says they are; needs: pip install pyarrow
     read_packs.py parquet DIR DATASET    packed Parquet; needs: pip install pyarrow
+    read_packs.py bridge DIR             packed Parquet as Megatron-Bridge's loader trains on it; needs: pip install pyarrow torch,
+                                         and the modules of `megatron.bridge.data.packing`
     read_packs.py xtuner DIR             XTuner's preset packs; needs: pip install numpy
 
 Prints one line of JSON with counts, or of `index` one a sample; exits with 1 at the first pack that does not hold.
@@ -14,6 +16,7 @@ import json
 import os
 import sys
 import tarfile
+import types
 
 
 def index(dataset):
@@ -78,7 +81,10 @@ def check_pack(pack, samples):
     assert len(mask) == len(ids) == len(pack["labels"]) == len(pack["position_ids"]) == len(pack["mm_token_type_ids"])
     assert starts and starts[0] == 0 and starts == sorted(starts) and starts[-1] < len(ids)
     assert pack["cu_seqlens"] == [*starts, len(ids)]
-    assert mask == [int(label != -100) for label in pack["labels"]]
+    # What its collator makes of it: of ids a to b, the loss on predicting the next of each but the last.
+    for start, end in zip(starts, pack["cu_seqlens"][1:]):
+        assert mask[start : end - 1] == [int(label != -100) for label in pack["labels"][start + 1 : end]]
+        assert mask[end - 1] == 0
     images = [hashlib.sha256(image["bytes"]).hexdigest() for image in pack["images"]]
     for key, source, start, end in zip(pack["sample_ids"], pack["sources"], starts, pack["cu_seqlens"][1:]):
         sample = samples.pop(key)
@@ -99,6 +105,57 @@ def check_pack(pack, samples):
     assert not images
 
 
+def bridge(folder):
+    import pyarrow.parquet as pq
+
+    dataset = packed_dataset()(file_path=folder, tokenizer=types.SimpleNamespace(eos_id=0))
+    rows = [row for path in sorted(glob.glob(f"{folder}/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    assert len(rows) == dataset._num_rows
+    counts = {"num_packs": len(rows), "num_trained": 0}
+    for number, row in enumerate(rows):
+        dataset.validate_row(number, row["input_ids"], row["loss_mask"], row["seq_start_id"])
+        batch = dataset.collate_fn([dataset[number]])
+        trained = batch["labels"][0][batch["loss_mask"][0].bool()].tolist()
+        assert trained == [label for label in row["labels"] if label != -100], f"pack {number}"
+        counts["num_trained"] += len(trained)
+    return counts
+
+
+def packed_dataset():
+    """Megatron-Bridge's dataset of packed Parquet. Its base class, which needs all of Megatron, is here what the packed one uses."""
+
+    class Settings:
+        virtual_tokens, max_num_samples, answer_only_loss, pad_to_max_length = 0, None, True, False
+        max_seq_length, pad_seq_length_to_mult = 1 << 20, 16
+
+        def __init__(self, file_path, tokenizer, **settings):
+            self.file_path, self.tokenizer = file_path, tokenizer
+            self._load_dataset()
+            self._build_samples_mapping()
+
+        def _ceil_to_nearest(self, number, multiple):
+            return -(-number // multiple) * multiple
+
+        def _collate_item(self, item, max_length, pad_id):
+            return [[*row, *[pad_id] * (max_length - len(row))] for row in item]
+
+    off = types.SimpleNamespace(is_enabled=lambda: False)
+    for name, facts in {
+        "megatron.core": {},
+        "megatron.core.msc_utils": {"MultiStorageClientFeature": off},
+        "megatron.bridge.data.datasets": {},
+        "megatron.bridge.data.datasets.gpt_sft": {"GPTSFTDataset": Settings},
+        "megatron.bridge.training": {},
+        "megatron.bridge.training.tokenizers": {},
+        "megatron.bridge.training.tokenizers.tokenizer": {"MegatronTokenizer": object},
+    }.items():
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(facts)
+    from megatron.bridge.data.packing.parquet import GPTSFTPackedParquetDataset
+
+    return GPTSFTPackedParquetDataset
+
+
 def xtuner(folder):
     import numpy as np
 
@@ -117,4 +174,4 @@ def xtuner(folder):
 if sys.argv[1] == "index":
     index(*sys.argv[2:])
 else:
-    print(json.dumps({"parquet": parquet, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"parquet": parquet, "bridge": bridge, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))

@@ -29,19 +29,21 @@ environment() { # NAME REQUIREMENTS
 }
 
 # Two readers without what they need to train: `wids`, of which VILA's is a copy, from the last version that had it, and
-# Megatron-Bridge's loader of samples.
+# Megatron-Bridge's loaders of samples and of packs.
 parts_of_readers() {
   more=$directory/torch/more
-  [ -e "$more/.complete" ] && return
-  "$directory/torch/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$more" webdataset==0.2.111
+  [ -e "$more/.with-packing" ] && return
+  "$directory/torch/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target "$more" webdataset==0.2.111
   "$directory/torch/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
     --python-version 3.12 --dest "$more" megatron-bridge==0.6.2
-  (cd "$more" && python3 -m zipfile -e megatron_bridge-*.whl bridge && mkdir -p megatron/bridge/data/energon megatron/bridge/utils \
-    && for file in data/energon/task_encoder_utils.py utils/safe_pickle.py; do cp "bridge/megatron/bridge/$file" "megatron/bridge/$file"; done \
+  (cd "$more" && python3 -m zipfile -e megatron_bridge-*.whl bridge \
+    && mkdir -p megatron/bridge/data/energon megatron/bridge/data/packing megatron/bridge/utils \
+    && for file in data/energon/task_encoder_utils.py data/packing/gpt_sft.py data/packing/parquet.py data/packing/paths.py \
+      utils/safe_pickle.py; do cp "bridge/megatron/bridge/$file" "megatron/bridge/$file"; done \
     && rm -r bridge megatron_bridge-*.whl)
   # What the environment has itself comes first.
   realpath "$more" > "$(echo "$directory"/torch/lib/python3*/site-packages)/more.pth"
-  touch "$more/.complete"
+  touch "$more/.with-packing"
 }
 
 case "${2:-}" in

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::croissant::{CROISSANT_FILE, croissant_json};
 use crate::error::DatasetError;
-use crate::licenses::licenses_of;
+use crate::licenses::{licenses_of, text_of};
 use crate::manifest::{Manifest, NotesByShard};
 use crate::needles::NEEDLES_FILE;
 
@@ -172,12 +172,28 @@ fn write_licenses(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         writeln!(
             card,
             "| {} | {} | {} | {:.2} % | {:.2} % |",
-            if row.license.is_empty() { "not stated" } else { row.license },
+            license_cell(&text_of(&row.licenses)),
             row.terms.as_str(),
             row.sources.join(", "),
             share(row.num_samples, total.num_samples),
             share(row.num_tokens, total.cost.num_tokens()),
         )?;
+    }
+    if manifest.sources.iter().any(|source| !source.replayed.is_empty()) {
+        writeln!(
+            card,
+            "\nWhat is replayed keeps its licenses: in parentheses, the sources of the dataset that it is from."
+        )?;
+    }
+    for source in &manifest.sources {
+        if let Some(stricter) = source.stricter_than_stated() {
+            let (name, stated) = (&source.budget.name, license_cell(&source.license));
+            writeln!(
+                card,
+                "\n{name} is stated to be under {stated}; of what it replays, some is under {}.",
+                license_cell(stricter)
+            )?;
+        }
     }
     writeln!(card, "\nThe licenses are those of the annotations; images and videos keep terms of their own.\n")
 }
@@ -212,6 +228,14 @@ fn write_needles(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     Ok(())
 }
 
+/// A license in a table of Markdown.
+fn license_cell(license: &str) -> String {
+    match license {
+        "" => "not stated".to_owned(),
+        _ => license.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" "),
+    }
+}
+
 fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     write_head(card, manifest)?;
     writeln!(card, "## Sources\n")?;
@@ -223,7 +247,7 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
             source.budget.name,
             source.budget.kind,
-            if source.license.is_empty() { "not stated" } else { &source.license },
+            license_cell(&source.license_text()),
             source.budget.num_seen,
             source.num_rejected(),
             source.num_duplicates,

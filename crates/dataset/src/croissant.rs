@@ -65,14 +65,19 @@ pub(crate) fn croissant_json(manifest: &Manifest, notes: &NotesByShard) -> Strin
         }
         None => {}
     }
-    let licenses = licenses_of(manifest).into_iter().filter(|row| !row.license.is_empty());
+    let mut licenses: Vec<&str> = Vec::new();
+    for license in licenses_of(manifest).iter().flat_map(|row| &row.licenses) {
+        if !license.is_empty() && !licenses.contains(license) {
+            licenses.push(license);
+        }
+    }
     let document = Json::Object(vec![
         ("@context", context()),
         ("@type", text("sc:Dataset")),
         ("name", text(&manifest.name)),
         ("description", text(&manifest.description)),
         ("conformsTo", text("http://mlcommons.org/croissant/1.0")),
-        ("license", Json::List(licenses.map(|row| text(row.license)).collect())),
+        ("license", Json::List(licenses.into_iter().map(text).collect())),
         ("distribution", Json::List(distribution)),
         ("recordSet", Json::List(record_sets)),
     ]);

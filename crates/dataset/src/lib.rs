@@ -77,6 +77,7 @@ pub use difference::{
 };
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, SamplePlace, Status, ledger_schema, read_ledger};
+pub use licenses::ReplayedSource;
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
 pub use needles::{NEEDLES_FILE, NeedleEntry, NeedlesEntry};
 pub use packs::{AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, pack_schema, read_packs};

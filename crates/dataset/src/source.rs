@@ -8,6 +8,8 @@ use manyframe_samplers::{Difference, Law, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::licenses::ReplayedSource;
+
 /// What a source offers and what is drawn of it. A plan has it before samples are made, a manifest afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBudget {
@@ -65,6 +67,10 @@ pub struct SourceSummary {
     pub budget: SourceBudget,
     /// The license that the pipeline file states.
     pub license: String,
+    /// If it replays a dataset, the sources of that of which something is delivered, in the order of its pipeline file. Absent in
+    /// datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replayed: Vec<ReplayedSource>,
     /// Records left out because another one has the same text or images.
     pub num_duplicates: u64,
     /// Records that could have been drawn, but were not.

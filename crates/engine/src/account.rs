@@ -7,10 +7,9 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::path::Path;
 
-use manyframe_core::{IndexVec, RecordIndex, Rejection, SourceIndex};
-use manyframe_dataset::{LedgerRow, LedgerWriter, ShardName, SourceBudget, SourceSummary, Status};
-use manyframe_pipeline::SourceTable;
-use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path};
+use manyframe_core::{Cost, IndexVec, RecordIndex, Rejection, SourceIndex, Total};
+use manyframe_dataset::{LedgerRow, LedgerWriter, ReplayedSource, ShardName, SourceBudget, SourceSummary, Status};
+use manyframe_plan::{Decision, OpenSource, PlannedRecord, read_records, records_path};
 use manyframe_samplers::sample_id;
 use manyframe_shards::ShardFormat;
 
@@ -28,7 +27,7 @@ pub(crate) fn write_ledger(
     tasks: &[FinishedTask],
     path: &Path,
 ) -> Result<Vec<SourceSummary>, EngineError> {
-    let mut account = Account::open(&open.plan, tasks);
+    let mut account = Account::open(open, tasks);
     let mut writer = LedgerWriter::create(path)?;
     for (index, record) in (0..).map(RecordIndex).zip(read_records(&records_path(&open.directory))?) {
         let record = record?;
@@ -59,11 +58,11 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn open(plan: &Plan, tasks: &'a [FinishedTask]) -> Self {
+    fn open(open: &OpenPlan, tasks: &'a [FinishedTask]) -> Self {
         let mut outcomes: Vec<_> = tasks.iter().flat_map(locate_outcomes).collect();
         outcomes.sort_unstable_by_key(|located| (located.outcome.record, located.outcome.repetition));
-        let sources = plan.sources.iter().zip(&plan.pipeline.source);
-        let sources = sources.map(|(budget, table)| summary_before_run(budget, table)).collect();
+        let sources = open.plan.sources.iter().zip(&open.context.sources);
+        let sources = sources.map(|(budget, source)| summary_before_run(budget, source)).collect();
         Self { sources, outcomes: outcomes.into_iter().peekable() }
     }
 
@@ -97,6 +96,7 @@ impl<'a> Account<'a> {
             (OutcomeResult::Rejected(rejection), _) => reject(&mut row, source, rejection),
             (OutcomeResult::Delivered { cost, layout, tokens_per_visual, damage, videos }, Some(shard)) => {
                 source.delivered.count(*cost);
+                count_replayed(&mut source.replayed, &record.subset, *cost);
                 row.status = Status::Delivered;
                 (row.shard, row.shard_row) = (Some(shard), Some(located.shard_row));
                 row.shard_bytes = located.shard_bytes;
@@ -117,8 +117,12 @@ impl<'a> Account<'a> {
         if let Some(located) = self.outcomes.next() {
             return Err(unaccounted(format!("a task reports sample {}, which was not planned", located.outcome.id)));
         }
-        match self.sources.iter().find(|source| !source.adds_up()) {
-            None => Ok(self.sources.into_vec()),
+        let mut sources = self.sources.into_vec();
+        for source in &mut sources {
+            source.replayed.retain(|replayed| replayed.delivered.num_samples > 0);
+        }
+        match sources.iter().find(|source| !source.adds_up()) {
+            None => Ok(sources),
             Some(source) => Err(unaccounted(format!(
                 "source {:?}: {} records seen, but the outcomes differ",
                 source.budget.name, source.budget.num_seen
@@ -146,12 +150,30 @@ fn locate_outcomes(task: &FinishedTask) -> impl Iterator<Item = LocatedOutcome<'
 }
 
 /// A source as the plan left it; outcomes, of which rejects are some, are still to be counted.
-fn summary_before_run(budget: &SourceBudget, table: &SourceTable) -> SourceSummary {
+pub(crate) fn summary_before_run(budget: &SourceBudget, source: &OpenSource) -> SourceSummary {
     SourceSummary {
         budget: SourceBudget { rejected: BTreeMap::new(), ..budget.clone() },
-        license: table.license.clone(),
-        max_rejects: Some(table.max_rejects().as_f64()),
+        license: source.table.license.clone(),
+        replayed: source.replayed().to_vec(),
+        max_rejects: Some(source.table.max_rejects().as_f64()),
         ..SourceSummary::default()
+    }
+}
+
+/// Counts a sample for the source that it has in the dataset that is replayed, if one is.
+fn count_replayed(replayed: &mut Vec<ReplayedSource>, name: &str, cost: Cost) {
+    if replayed.is_empty() {
+        return;
+    }
+    let known = replayed.iter().position(|source| source.name == name);
+    let index = known.unwrap_or_else(|| {
+        // A manifest that does not know a source of its shards says nothing of its license.
+        let licenses = vec![String::new()];
+        replayed.push(ReplayedSource { name: name.to_owned(), licenses, delivered: Total::default() });
+        replayed.len() - 1
+    });
+    if let Some(source) = replayed.get_mut(index) {
+        source.delivered.count(cost);
     }
 }
 
@@ -190,7 +212,7 @@ fn reject(row: &mut LedgerRow, source: &mut SourceSummary, rejection: &Rejection
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, Origin, Position, RecordId, RejectCode};
+    use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Origin, Position, RecordId, RejectCode};
 
     use super::*;
     use crate::report::TaskReport;

@@ -24,6 +24,7 @@ use manyframe_validate::measure::{Meter, Report};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::account::summary_before_run;
 use crate::commit::{commit, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
 use crate::engine::{Engine, LocalEngine, TASKS_AT_ONCE, TaskSet};
@@ -390,6 +391,7 @@ impl PlannedBuild {
     pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
         ValidateRequest::of_pipeline(&self.open.plan.pipeline)?;
         self.warn_of_shortfalls();
+        self.warn_of_licenses();
         self.warn_of_losses();
         let tasks = &self.open.plan.tasks;
         if let Some(store) = &self.open.store {
@@ -496,6 +498,16 @@ impl PlannedBuild {
             );
         }
         Ok(())
+    }
+
+    fn warn_of_licenses(&self) {
+        for (budget, source) in self.open.plan.sources.iter().zip(&self.open.context.sources) {
+            let summary = summary_before_run(budget, source);
+            if let Some(license) = summary.stricter_than_stated() {
+                let (name, stated) = (&budget.name, &summary.license);
+                tracing::warn!(source = %name, stated, "the dataset that is replayed has samples under {license:?}, which asks for more");
+            }
+        }
     }
 
     fn warn_of_shortfalls(&self) {

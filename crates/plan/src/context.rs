@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyframe_core::{
     Digest, IndexVec, MediaLocation, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind,
 };
+use manyframe_dataset::ReplayedSource;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer, VisualOrder};
 use manyframe_media::video::KeptIndexes;
 use manyframe_media::{
@@ -29,7 +30,7 @@ use crate::haystacks::{ForeignMedium, Listed, listed_options};
 use crate::index::media::RecordMedia;
 use crate::media::{ChosenFrames, LentMedium, SourceMedia};
 use crate::reduction::LengthReduction;
-use crate::replay::ReplaySource;
+use crate::replay::check_licenses;
 use crate::source_reader::SourceReader;
 
 /// Raised whenever the same inputs would have other samples.
@@ -351,7 +352,7 @@ impl OpenSource {
         let table = source.table;
         let Listed { options, foreign } = listed_options(source)?;
         let reader = SourceReader::open_with(source, &options)?;
-        ReplaySource::check_licenses(source, &file.mix.licenses)?;
+        check_licenses(&table.name, &reader.replayed, &file.mix.licenses)?;
         let mut lenders: BTreeMap<String, Arc<SourceMedia>> = BTreeMap::new();
         let mut lent = BTreeMap::new();
         for (key, ForeignMedium { source: lender, subset, medium }) in foreign {
@@ -370,6 +371,11 @@ impl OpenSource {
             reader,
             divided: Mutex::new(None),
         })
+    }
+
+    /// The sources of the dataset that it replays, of which nothing is delivered yet; none if it replays no dataset.
+    pub fn replayed(&self) -> &[ReplayedSource] {
+        &self.reader.replayed
     }
 
     /// The version of a record's media.

@@ -71,14 +71,15 @@ pub enum PlanError {
     },
     /// A dataset that is replayed holds a source whose license the mix does not allow.
     #[error(
-        "source {source_name:?}: {replayed:?} in the dataset that it replays has the license {license:?}, which is not among mix.licenses"
+        "source {source_name:?}: {replayed:?} in the dataset that it replays has {}, which is not among mix.licenses",
+        license_named(license)
     )]
     License {
         /// The source.
         source_name: String,
         /// The source of the dataset.
         replayed: String,
-        /// Its license; empty if its pipeline file stated none.
+        /// Its license; empty if that is not stated, or was not kept by the version that replayed it.
         license: String,
     },
     /// A dataset of `delivered_in` or `not_delivered_in` shares no file with the source.
@@ -133,6 +134,13 @@ pub enum PlanError {
     /// There are more samples than can be packed.
     #[error("cannot pack the samples")]
     Pack(#[source] manyframe_samplers::TooManySamples),
+}
+
+fn license_named(license: &str) -> String {
+    if license.is_empty() {
+        return "a license that its manifest does not state".to_owned();
+    }
+    format!("the license {license:?}")
 }
 
 impl PlanError {

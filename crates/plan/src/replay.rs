@@ -11,9 +11,9 @@ use manyframe_core::{
     BlobRef, ClipFrames, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, PreparedClip,
     Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
-use manyframe_dataset::{DatasetReader, ShardEntry};
+use manyframe_dataset::{DatasetReader, ReplayedSource, ShardEntry};
 use manyframe_format::turns_from_messages;
-use manyframe_pipeline::{Kind, LocatedSource, is_license_among};
+use manyframe_pipeline::{LocatedSource, is_license_among};
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ pub(crate) struct ReplaySource {
     name: Arc<str>,
     only_sources: Vec<String>,
     only_layouts: Vec<Layout>,
+    replayed: Vec<ReplayedSource>,
     shards: Vec<Shard>,
     files: OpenFiles,
 }
@@ -57,34 +58,22 @@ impl ReplaySource {
             let name = source.dataset().name(&path).to_string().into();
             Shard { name, path, format: shard.format, num_bytes: shard.num_bytes }
         };
+        let is_replayed = |name: &String| table.only_sources.is_empty() || table.only_sources.contains(name);
+        let mut replayed = ReplayedSource::all_of(dataset.manifest());
+        replayed.retain(|source| is_replayed(&source.name));
         Ok(Self {
             name: table.name.as_str().into(),
             only_sources: table.only_sources.clone(),
             only_layouts: table.only_layouts.clone(),
+            replayed,
             shards: dataset.shards_of_one_format().map(shard).collect(),
             files: OpenFiles::new(source.stores.access()),
         })
     }
 
-    /// Checks that every source of which samples are replayed has one of these licenses, or that any will do.
-    pub(crate) fn check_licenses(source: LocatedSource<'_>, licenses: &[String]) -> Result<(), PlanError> {
-        let table = source.table;
-        if licenses.is_empty() || !matches!(table.kind, Kind::Replay(_)) {
-            return Ok(());
-        }
-        let dataset = DatasetReader::open_at(Path::new(&table.from), source.stores)
-            .map_err(|error| PlanError::Dataset { source_name: table.name.clone(), error })?;
-        let is_replayed = |name: &String| table.only_sources.is_empty() || table.only_sources.contains(name);
-        let sources = dataset.manifest().sources.iter().filter(|source| source.delivered.num_samples > 0);
-        let mut sources = sources.filter(|source| is_replayed(&source.budget.name));
-        match sources.find(|source| !is_license_among(&source.license, licenses)) {
-            None => Ok(()),
-            Some(other) => Err(PlanError::License {
-                source_name: table.name.clone(),
-                replayed: other.budget.name.clone(),
-                license: other.license.clone(),
-            }),
-        }
+    /// The sources of the dataset whose samples are replayed; nothing is delivered of them yet.
+    pub(crate) fn replayed(&self) -> &[ReplayedSource] {
+        &self.replayed
     }
 
     fn shard(&self, file: &Arc<str>) -> Result<&Shard, SourceError> {
@@ -101,6 +90,21 @@ impl ReplaySource {
         (self.only_sources.is_empty() || self.only_sources.iter().any(|name| **name == *sample.source))
             && (self.only_layouts.is_empty() || self.only_layouts.contains(&sample.layout))
     }
+}
+
+/// Checks that the sources that `source_name` replays have licenses that are allowed, or that any is.
+pub(crate) fn check_licenses(
+    source_name: &str,
+    replayed: &[ReplayedSource],
+    allowed: &[String],
+) -> Result<(), PlanError> {
+    for ReplayedSource { name, licenses, .. } in replayed.iter().filter(|_| !allowed.is_empty()) {
+        if let Some(license) = licenses.iter().find(|license| !is_license_among(license, allowed)) {
+            let (source_name, replayed) = (source_name.to_owned(), name.clone());
+            return Err(PlanError::License { source_name, replayed, license: license.clone() });
+        }
+    }
+    Ok(())
 }
 
 impl Source for ReplaySource {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use manyframe_core::Origin;
+use manyframe_dataset::ReplayedSource;
 use manyframe_pipeline::{Kind, LocatedSource, annotation_files};
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceOptions, SourceSpec};
 
@@ -13,6 +14,8 @@ use crate::replay::ReplaySource;
 pub struct SourceReader {
     /// The files; none if it replays a dataset.
     pub(crate) annotations: Vec<AnnotationFile>,
+    /// The sources of the dataset that it replays, if it does.
+    pub(crate) replayed: Vec<ReplayedSource>,
     source: Box<dyn Source>,
 }
 
@@ -32,10 +35,14 @@ impl SourceReader {
                 let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
                 Ok(Self {
                     annotations,
+                    replayed: Vec::new(),
                     source: manyframe_sources::open_with(spec, &source.stores.access()).map_err(unreadable)?,
                 })
             }
-            Kind::Replay(_) => Ok(Self { annotations: Vec::new(), source: Box::new(ReplaySource::open(source)?) }),
+            Kind::Replay(_) => {
+                let source = ReplaySource::open(source)?;
+                Ok(Self { annotations: Vec::new(), replayed: source.replayed().to_vec(), source: Box::new(source) })
+            }
         }
     }
 

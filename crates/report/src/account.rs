@@ -101,7 +101,7 @@ fn sources(manifest: &Manifest) -> Vec<Source> {
         Source {
             name: source.budget.name.clone(),
             kind: source.budget.kind.clone(),
-            license: source.license.clone(),
+            license: source.license_text(),
             asked: asked.amount.round() as u64,
             drawn: asked.drawn,
             unit: asked.unit.as_str(),

@@ -1,7 +1,8 @@
 //! A pack with its contents as a row: a training sequence that needs no other file.
 //!
 //! `input_ids`, `loss_mask` and `seq_start_id` are those that Megatron-Bridge reads of packed Parquet
-//! (`data/packing/parquet.py`); the other columns are named as processors of Hugging Face and FlashAttention name them.
+//! (`data/packing/parquet.py`): its mask belongs to labels that are shifted by one token. The other columns are named as
+//! processors of Hugging Face and FlashAttention name them, whose labels are not shifted.
 
 use std::io::Write;
 
@@ -24,7 +25,7 @@ pub struct PackedSequence {
     pub labels: Vec<i32>,
     /// Positions within each sample.
     pub position_ids: Vec<i32>,
-    /// 1 where there is a loss on the token at the position, otherwise 0.
+    /// 1 where there is a loss on predicting the next token of the sample, otherwise 0: beside labels that are shifted.
     pub loss_mask: Vec<i32>,
     /// What each token is part of: 0 text, 1 an image, 2 a video.
     pub type_ids: Vec<i32>,
@@ -127,7 +128,8 @@ table! {
         labels: Vec<i32> = &parts.row.sequence.labels,
         /// Positions within each sample.
         position_ids: Vec<i32> = &parts.row.sequence.position_ids,
-        /// 1 where there is a loss on the token at the position, otherwise 0.
+        /// 1 where there is a loss on predicting the next token of the sample, otherwise 0. Shifted, other than `labels`:
+        /// at the last position of a sample it is 0.
         loss_mask: Vec<i32> = &parts.row.sequence.loss_mask,
         /// Tokens before each sample, and of all.
         cu_seqlens: Vec<i32> = &parts.row.sequence.cu_seqlens,
@@ -198,7 +200,9 @@ impl PackedSequence {
             let (found, counted) = (input_ids.len(), sample.cost.num_tokens());
             return Err(format!("{found} tokens, expected {counted}, and room for {room}"));
         }
-        self.loss_mask.extend(labels.iter().map(|label| i32::from(*label != SampleTokens::IGNORED)));
+        // As Megatron-Bridge's packer writes it (`fill_packing_strategy` in `data/packing/algorithms.py`).
+        let is_predicted = |label: &i32| i32::from(*label != SampleTokens::IGNORED);
+        self.loss_mask.extend(labels.iter().skip(1).map(is_predicted).chain(labels.first().map(|_| 0)));
         self.input_ids.extend(input_ids);
         self.labels.extend(labels);
         self.type_ids.extend(type_ids);

@@ -56,6 +56,8 @@ pub(super) struct SourceCounts {
     num_duplicates: u64,
     num_not_drawn: u64,
     delivered: Total,
+    /// What is delivered of each subset.
+    subsets: BTreeMap<String, Total>,
 }
 
 /// What a row of the ledger and its sample both say.
@@ -147,6 +149,9 @@ impl SourceCounts {
         corrected.num_duplicates = self.num_duplicates;
         corrected.num_not_drawn = self.num_not_drawn;
         corrected.delivered = self.delivered;
+        for replayed in &mut corrected.replayed {
+            replayed.delivered = self.subsets.get(&replayed.name).copied().unwrap_or_default();
+        }
         corrected
     }
 }
@@ -204,6 +209,7 @@ impl Account {
                     return;
                 };
                 source.delivered.count(facts.cost);
+                source.subsets.entry(row.subset.clone()).or_default().count(facts.cost);
                 self.is_complete |= row.tokens_per_visual.is_some();
                 let SharedFacts { cost, layout, .. } = facts;
                 let kept = DeliveredRow { position, facts: facts.digest(), cost, layout, content: None };

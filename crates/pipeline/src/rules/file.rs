@@ -360,14 +360,16 @@ impl Rules<'_> {
         }
     }
 
-    /// Sources whose license is not among those of the mix. What a dataset holds that is replayed, its manifest says.
+    /// Sources whose license is not among those of the mix. That of a dataset that is replayed need not be stated: its manifest says
+    /// it, and is looked at when it is opened.
     fn check_licenses(&mut self, file: &PipelineFile) {
         let allowed = &file.mix.licenses;
         if allowed.is_empty() {
             return;
         }
         for (index, source) in file.source.iter().enumerate() {
-            if matches!(source.kind, Kind::Replay(_)) || is_license_among(&source.license, allowed) {
+            let is_known = matches!(source.kind, Kind::Replay(_)) && source.license.trim().is_empty();
+            if is_known || is_license_among(&source.license, allowed) {
                 continue;
             }
             let (name, license) = (&source.name, &source.license);

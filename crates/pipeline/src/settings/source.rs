@@ -75,7 +75,8 @@ pub struct SourceTable {
     /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`.
     /// `"100 %"` allows all of that. What `filter`, `where` and `[decontamination]` leave out does not count. Default: `"5 %"`.
     pub max_rejects: Option<Share>,
-    /// The license under which it was published. Goes into the data card.
+    /// The license under which it was published: an SPDX identifier or expression, or words. Goes into the data card. A dataset that is
+    /// replayed keeps the licenses of its own sources, beside which one that is stated here holds, too.
     pub license: String,
     /// Settings of individual readers.
     #[serde(flatten)]
