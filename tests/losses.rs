@@ -119,6 +119,35 @@ fn a_share_that_is_raised_afterwards_publishes_without_any_work() {
 }
 
 #[test]
+fn neither_repetitions_nor_records_that_are_left_out_make_a_loss_smaller() {
+    let (workshop, mut records, before) = good(10);
+    for number in 0..4 {
+        fs::remove_file(workshop.path(&format!("media/{number}.jpg"))).unwrap();
+    }
+    let said = ["4 of 10 records are rejected (40.00 %)"];
+    check_refused(&workshop, &before, &["--set", "source.a.repeat=20.0"], &said);
+    for record in &mut records {
+        record["use"] = json!(1);
+    }
+    records.extend((0..200).map(|n| llava(&format!("other{n}"), "9.jpg")));
+    workshop.write("a.json", json!(records).to_string());
+    check_refused(&workshop, &before, &["--set", "source.a.where=\"use == 1\""], &said);
+
+    // Found while decoding, in each of its repetitions.
+    for number in 0..4 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+    }
+    let cut = photo(7, 40, 30);
+    workshop.write("media/7.jpg", &cut[..cut.len() - 40]);
+    workshop.write("a.json", json!(&records[..10]).to_string());
+    check_refused(&workshop, &before, &["--set", "source.a.repeat=3.0"], &["1 of 10 records is rejected (10.00 %)"]);
+    let built = workshop.build_with(&["--set", "source.a.repeat=3.0"], 0);
+    let budget = &built.manifest.sources[0].budget;
+    assert_eq!((built.manifest.sources[0].num_rejected(), budget.num_rejected_repeats), (3, 2));
+    built.verify();
+}
+
+#[test]
 fn what_decoding_loses_of_a_small_draw_counts_against_the_draw() {
     let (mut workshop, mut records, _) = good(4);
     let mut cut = photo(9, 40, 30);
