@@ -76,7 +76,7 @@ pub use error::PipelineError;
 pub use license::{LicenseTerms, is_license_among};
 pub use parse::{pack_table_with, parse};
 pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
-pub use pattern::{PatternError, expand_pattern};
+pub use pattern::{PatternError, expand_pattern, matches_name};
 pub use portable::{LocatedPattern, Pipeline, PortablePath, absolute_path};
 pub use problem::Problem;
 pub use settings::file::{FormatTable, MediaFreshness, OutputTable, PipelineFile, ReuseTable, ShardSplit};
