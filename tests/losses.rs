@@ -364,6 +364,57 @@ fn a_file_that_the_dataset_lost_is_made_again() {
 }
 
 #[test]
+fn annotation_files_that_are_gone_since_the_last_build_are_a_loss() {
+    let mut workshop = Workshop::new();
+    for number in 0..40 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+    }
+    let of_file = |file: usize| {
+        json!((0..10).map(|n| llava(&format!("r{file}-{n}"), &format!("{}.jpg", file * 10 + n))).collect::<Vec<_>>())
+    };
+    for file in 0..4 {
+        workshop.write(&format!("ann/{file}.json"), of_file(file).to_string());
+    }
+    workshop.add_source_file("a", "llava", "ann/*.json", "");
+    workshop.run_build(&[], 0);
+    let before = before_of(&workshop);
+    assert_eq!(before.manifest.total.num_samples, 40);
+
+    // A disk that is not there, and a file that was emptied.
+    fs::rename(workshop.path("ann/1.json"), workshop.path("1.json")).unwrap();
+    workshop.write("ann/2.json", "[]");
+    let said = [
+        "source a: 20 of the 40 records that the dataset has are gone, with 2 annotation files",
+        "ann/1.json, ",
+        "ann/2.json)",
+    ];
+    check_refused(&workshop, &before, &[], &said);
+    // They are asked for no more: that is no loss.
+    let others = format!("source.a.annotations=[{:?}, {:?}]", workshop.text("ann/0.json"), workshop.text("ann/3.json"));
+    let text = text_of(&workshop.run_build(&["--set", &others], 0));
+    assert!(!text.contains("are gone"), "{text}");
+
+    // Under another name, records are as they were.
+    workshop.write("ann/2.json", of_file(2).to_string());
+    fs::rename(workshop.path("1.json"), workshop.path("ann/1.json")).unwrap();
+    workshop.run_build(&[], 0);
+    fs::rename(workshop.path("ann/1.json"), workshop.path("ann/one.json")).unwrap();
+    let text = text_of(&workshop.run_build(&[], 0));
+    assert!(!text.contains("are gone"), "{text}");
+    assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
+
+    // What is accepted, or within the share, is said.
+    fs::remove_file(workshop.path("ann/one.json")).unwrap();
+    let text = text_of(&workshop.run_build(&["--set", "source.a.max_rejects=\"30 %\""], 0));
+    assert!(text.contains("10 of the 40 records that the dataset has are gone"), "{text}");
+    fs::remove_file(workshop.path("ann/0.json")).unwrap();
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 0));
+    assert!(text.contains("10 of the 30 records that the dataset has are gone, with an annotation file"), "{text}");
+    assert_eq!(before_of(&workshop).manifest.total.num_samples, 20);
+    assert!(text_of(&workshop.run_build(&[], 0)).contains("nothing to do"));
+}
+
+#[test]
 fn a_link_is_not_replaced_by_a_dataset() {
     let (workshop, _, _) = good(2);
     fs::create_dir(workshop.path("disk")).unwrap();

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use crate::account::write_ledger;
 use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
+use crate::gone::gone_files;
 use crate::needles::NeedleLines;
 use crate::open_plan::OpenPlan;
 use crate::packs;
@@ -60,12 +61,14 @@ pub fn commit(
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
     let (dataset, manifest_digest) = (open.dataset().to_owned(), Digest::of(&text));
     let mut committed = Committed { dataset, manifest, manifest_digest, work, uploaded: None };
-    if !options.accepts_rejects {
-        committed.ensure_within_budget(&staging.directory)?;
-    }
     let staged = open.store.as_ref().map(|store| store.staged(&open.directory, &staging.tasks)).unwrap_or_default();
     let access = open.context.pipeline.stores.access();
-    check(&DatasetReader::open_staged(&staging.directory, staged.clone(), access)?)?;
+    let assembled = DatasetReader::open_staged(&staging.directory, staged.clone(), access)?;
+    let gone = losses_of_files(&open.context.pipeline, &assembled, options);
+    if !options.accepts_rejects {
+        committed.ensure_within_budget(gone, &staging.directory)?;
+    }
+    check(&assembled)?;
     let work_directory = parent_directory(&open.directory);
     let media = keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
     if let Some(store) = &open.store {
@@ -93,8 +96,8 @@ impl Committed {
         losses
     }
 
-    fn ensure_within_budget(&self, staged: &Path) -> Result<(), EngineError> {
-        let losses = self.losses();
+    fn ensure_within_budget(&self, of_files: Vec<String>, staged: &Path) -> Result<(), EngineError> {
+        let losses = [self.losses(), of_files].concat();
         if losses.is_empty() {
             return Ok(());
         }
@@ -151,6 +154,22 @@ pub(crate) fn is_current(
         is_of_inputs && is_of_version && manifest.pipeline == portable_settings(pipeline)
     };
     Ok((is_of_plan() || is_packed_since()) && is_whole(dataset, pipeline)?)
+}
+
+/// Annotation files that the dataset before had, and with them more records than may be lost, a sentence each. Others are warned of.
+fn losses_of_files(pipeline: &Pipeline, assembled: &DatasetReader, options: CommitOptions) -> Vec<String> {
+    let dataset = pipeline.file.output.location();
+    let gone = gone_files(dataset, assembled, &pipeline.stores).unwrap_or_else(|error| {
+        let dataset = dataset.display();
+        tracing::warn!(%dataset, %error, "what the new dataset lacks is not known: the one before cannot be read");
+        Vec::new()
+    });
+    let (excess, others): (Vec<_>, Vec<_>) =
+        gone.into_iter().partition(|gone| gone.is_excess() && !options.accepts_rejects);
+    for gone in others {
+        tracing::warn!("{gone}");
+    }
+    excess.iter().map(ToString::to_string).collect()
 }
 
 /// Whether all files that a manifest names are there, and shards have their sizes. What is in them is for `verify`.

@@ -586,8 +586,7 @@ fn zeros_in_place_of_members_are_a_loss() {
     bytes[member(12)..member(24)].fill(0);
     let root = root("a.tar", &bytes);
     for _ in 0..2 {
-        let store =
-            MediaStore::open_keeping(&[root_at(&root.path)], &root.path.with_file_name("listings")).unwrap();
+        let store = MediaStore::open_keeping(&[root_at(&root.path)], &root.path.with_file_name("listings")).unwrap();
         for directory in ["v", "w"] {
             let Rejection { code, detail } = reject(store.locate("", directory));
             assert_eq!(code, RejectCode::MediaCorrupt);

@@ -126,7 +126,8 @@ fn expand_url(access: &FileAccess, url: &str) -> Result<Vec<PathBuf>, PatternErr
                 "**" => add_directories(&**objects, directory, &mut below)?,
                 name if has_wildcard(name) => {
                     let pattern = glob::Pattern::new(name).map_err(|error| error.to_string())?;
-                    let listed = objects.list(&directory)?.into_iter().filter(|listed| matches_name(&pattern, &listed.name));
+                    let listed =
+                        objects.list(&directory)?.into_iter().filter(|listed| matches_name(&pattern, &listed.name));
                     below.extend(listed.map(|listed| url_below(&directory, &listed.name)));
                 }
                 name => below.push(format!("{directory}/{name}")),
@@ -189,7 +190,9 @@ mod tests {
             assert_eq!(below(Path::new("memory:data")), found, "{pattern}");
             assert!(!found.iter().any(|name| hidden.contains(&name.as_str())), "{pattern}: {found:?}");
         }
-        for (pattern, expected) in [("a/.*.json", "a/._1.json"), ("b/.[a-d]/*", "b/.c/9.json"), (".d/?.json", ".d/1.json")] {
+        for (pattern, expected) in
+            [("a/.*.json", "a/._1.json"), ("b/.[a-d]/*", "b/.c/9.json"), (".d/?.json", ".d/1.json")]
+        {
             for root in [Path::new("memory:data"), directory.path()] {
                 let found = expand_pattern(&access, &root.join(pattern).display().to_string()).unwrap();
                 assert_eq!(found, [root.join(expected)], "{pattern}");
