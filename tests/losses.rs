@@ -317,6 +317,29 @@ fn a_dataset_of_another_name_is_replaced_on_request_only() {
 }
 
 #[test]
+fn only_what_a_build_has_made_is_replaced() {
+    let (workshop, _, before) = good(3);
+    // Of whichever name, if its manifest is damaged.
+    let manifest = fs::read(workshop.path("out/manifest.json")).unwrap();
+    workshop.write("out/manifest.json", &manifest[..manifest.len() / 2]);
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 2));
+    assert!(text.contains("manifest cannot be read") && text.contains("--replace"), "{text}");
+    workshop.run_build(&["--replace"], 0);
+    assert_eq!(before_of(&workshop).manifest, before.manifest);
+
+    for manifest in ["{}", "[]", "{\"name\": \"t\"}"] {
+        workshop.write("mine/manifest.json", manifest);
+        workshop.write("mine/f", b"precious");
+        for (command, more) in [("build", &["--replace"][..]), ("build", &[]), ("check", &[])] {
+            let output = format!("output.directory={:?}", workshop.text("mine"));
+            let text = text_of(&run(&[&[command, &workshop.pipeline(), "--set", &output], more].concat(), 2));
+            assert!(text.contains("dataset"), "{text}");
+            assert_eq!(fs::read(workshop.path("mine/f")).unwrap(), b"precious");
+        }
+    }
+}
+
+#[test]
 fn two_files_of_a_folder_with_one_output_are_an_error() {
     let (workshop, ..) = good(3);
     let text = fs::read_to_string(workshop.pipeline()).unwrap();

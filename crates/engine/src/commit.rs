@@ -19,10 +19,9 @@ use manyframe_dataset::{
     MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone,
     named_files, read_ledger,
 };
-use manyframe_pipeline::{Pipeline, portable_settings};
+use manyframe_pipeline::{Occupant, Pipeline, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
-use serde::Deserialize;
 
 use crate::account::write_ledger;
 use crate::committed::{CommitOptions, Committed};
@@ -41,8 +40,8 @@ use crate::store_output::StoreOutput;
 /// # Errors
 ///
 /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
-/// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`] or
-/// [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
+/// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`],
+/// [`EngineError::Nameless`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
 /// output is unchanged then, and committing again starts over.
 pub fn commit(
     open: &OpenPlan,
@@ -202,33 +201,18 @@ pub(crate) fn ensure_replaceable(
     if let Some(store) = store {
         return store.ensure_replaceable(pipeline, options);
     }
-    let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     if let Ok(target) = fs::read_link(dataset) {
         return Err(EngineError::OutputIsLink { path: dataset.to_owned(), target });
     }
-    match fs::read_dir(dataset) {
-        Ok(_) if dataset.join(MANIFEST_FILE).exists() => match name_of(dataset)? {
-            Some(found) if found != name && !options.replaces_other_name => {
-                Err(EngineError::OtherName { path: dataset.to_owned(), found, name: name.to_owned() })
-            }
-            _ => Ok(()),
-        },
-        Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
-        Err(error) => Err(FileError::read(dataset)(error).into()),
+    let path = || dataset.to_owned();
+    match Occupant::of(dataset).map_err(FileError::read(dataset))? {
+        Occupant::Other => Err(EngineError::Occupied { path: path() }),
+        Occupant::Dataset(found) if found != name && !options.replaces_other_name => {
+            Err(EngineError::OtherName { path: path(), found, name: name.to_owned() })
+        }
+        Occupant::Nameless if !options.replaces_other_name => Err(EngineError::Nameless { path: path() }),
+        Occupant::Nothing | Occupant::Dataset(_) | Occupant::Nameless => Ok(()),
     }
-}
-
-/// The name of a dataset, whatever version built it. `None` if its manifest is damaged.
-fn name_of(dataset: &Path) -> Result<Option<String>, EngineError> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-    }
-    let path = dataset.join(MANIFEST_FILE);
-    let text = fs::read(&path).map_err(FileError::read(&path))?;
-    Ok(serde_json::from_slice(&text).ok().map(|Named { name }| name))
 }
 
 /// The dataset while it is assembled, in a staging directory.

@@ -549,7 +549,7 @@ fn zeros_up_to_the_end_of_a_record_are_the_end_of_a_tar() {
         let mut command = std::process::Command::new(program);
         command.current_dir(folder.path()).args(["-b", blocks, "-c", "-f", "a.tar", "a.jpg", "b.npy"]);
         for (name, content) in members {
-            write(&folder.path().join(name), content);
+            write(folder.path().join(name), content);
         }
         match command.status() {
             Err(error) if program == "bsdtar" && error.kind() == std::io::ErrorKind::NotFound => continue,
