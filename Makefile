@@ -34,8 +34,10 @@ demo: setup
 test: setup
 	tests/setup/python.sh .env/python
 	python3 pipelines/demo/fetch.py .env/demo
-	$(CARGO) test --workspace --locked
+	@rm -f .env/skipped
+	MANYFRAME_SKIPPED=$(CURDIR)/.env/skipped $(CARGO) test --workspace --locked
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
+	@if [ -s .env/skipped ]; then echo; sort -u .env/skipped; fi
 
 wheel: setup
 	@tests/setup/system.sh wheel

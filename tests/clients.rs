@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use manyframe_dataset::DatasetReader;
+use manyframe_skip::note_unasked;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -167,7 +168,7 @@ fn a_video_is_one_place_and_a_list_of_frames_for_megatron_bridge() {
 pub(crate) fn has_torch() -> bool {
     let is_asked = std::env::var_os("MANYFRAME_CLIENTS").is_some();
     if !is_asked {
-        println!("SKIPPED: MANYFRAME_CLIENTS is not set; `make clients` sets it");
+        note_unasked("MANYFRAME_CLIENTS is not set; `make clients` sets it");
     }
     is_asked
 }
@@ -193,7 +194,7 @@ fn the_dataset_class_of_longllava_makes_the_tokens_and_pixels_of_a_dataset() {
         return;
     }
     let Some(repository) = std::env::var_os("MANYFRAME_LONGLLAVA") else {
-        println!("SKIPPED: MANYFRAME_LONGLLAVA is no checkout of https://github.com/FreedomIntelligence/LongLLaVA");
+        note_unasked("MANYFRAME_LONGLLAVA is no checkout of https://github.com/FreedomIntelligence/LongLLaVA");
         return;
     };
     let tokenizer = Path::new(&repository).join("llava/model/language_model/Jamba/tokenizer.json");

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 /// The layer of each member; an import may only point to a lower one.
 const LAYERS: &[(&str, u32)] = &[
+    // Tests import it.
+    ("manyframe-skip", 0),
     // Measures the others and imports none of them.
     ("manyframe-structure", 0),
     ("manyframe-base", 0),

@@ -119,6 +119,35 @@ fn a_share_that_is_raised_afterwards_publishes_without_any_work() {
 }
 
 #[test]
+fn neither_repetitions_nor_records_that_are_left_out_make_a_loss_smaller() {
+    let (workshop, mut records, before) = good(10);
+    for number in 0..4 {
+        fs::remove_file(workshop.path(&format!("media/{number}.jpg"))).unwrap();
+    }
+    let said = ["4 of 10 records are rejected (40.00 %)"];
+    check_refused(&workshop, &before, &["--set", "source.a.repeat=20.0"], &said);
+    for record in &mut records {
+        record["use"] = json!(1);
+    }
+    records.extend((0..200).map(|n| llava(&format!("other{n}"), "9.jpg")));
+    workshop.write("a.json", json!(records).to_string());
+    check_refused(&workshop, &before, &["--set", "source.a.where=\"use == 1\""], &said);
+
+    // Found while decoding, in each of its repetitions.
+    for number in 0..4 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+    }
+    let cut = photo(7, 40, 30);
+    workshop.write("media/7.jpg", &cut[..cut.len() - 40]);
+    workshop.write("a.json", json!(&records[..10]).to_string());
+    check_refused(&workshop, &before, &["--set", "source.a.repeat=3.0"], &["1 of 10 records is rejected (10.00 %)"]);
+    let built = workshop.build_with(&["--set", "source.a.repeat=3.0"], 0);
+    let budget = &built.manifest.sources[0].budget;
+    assert_eq!((built.manifest.sources[0].num_rejected(), budget.num_rejected_repeats), (3, 2));
+    built.verify();
+}
+
+#[test]
 fn what_decoding_loses_of_a_small_draw_counts_against_the_draw() {
     let (mut workshop, mut records, _) = good(4);
     let mut cut = photo(9, 40, 30);
@@ -288,6 +317,29 @@ fn a_dataset_of_another_name_is_replaced_on_request_only() {
 }
 
 #[test]
+fn only_what_a_build_has_made_is_replaced() {
+    let (workshop, _, before) = good(3);
+    // Of whichever name, if its manifest is damaged.
+    let manifest = fs::read(workshop.path("out/manifest.json")).unwrap();
+    workshop.write("out/manifest.json", &manifest[..manifest.len() / 2]);
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 2));
+    assert!(text.contains("manifest cannot be read") && text.contains("--replace"), "{text}");
+    workshop.run_build(&["--replace"], 0);
+    assert_eq!(before_of(&workshop).manifest, before.manifest);
+
+    for manifest in ["{}", "[]", "{\"name\": \"t\"}"] {
+        workshop.write("mine/manifest.json", manifest);
+        workshop.write("mine/f", b"precious");
+        for (command, more) in [("build", &["--replace"][..]), ("build", &[]), ("check", &[])] {
+            let output = format!("output.directory={:?}", workshop.text("mine"));
+            let text = text_of(&run(&[&[command, &workshop.pipeline(), "--set", &output], more].concat(), 2));
+            assert!(text.contains("dataset"), "{text}");
+            assert_eq!(fs::read(workshop.path("mine/f")).unwrap(), b"precious");
+        }
+    }
+}
+
+#[test]
 fn two_files_of_a_folder_with_one_output_are_an_error() {
     let (workshop, ..) = good(3);
     let text = fs::read_to_string(workshop.pipeline()).unwrap();
@@ -332,6 +384,57 @@ fn a_file_that_the_dataset_lost_is_made_again() {
     let shard = fs::OpenOptions::new().write(true).open(built.dataset.join("webdataset/image/000000.tar")).unwrap();
     shard.set_len(1000).unwrap();
     workshop.build().verify();
+}
+
+#[test]
+fn annotation_files_that_are_gone_since_the_last_build_are_a_loss() {
+    let mut workshop = Workshop::new();
+    for number in 0..40 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+    }
+    let of_file = |file: usize| {
+        json!((0..10).map(|n| llava(&format!("r{file}-{n}"), &format!("{}.jpg", file * 10 + n))).collect::<Vec<_>>())
+    };
+    for file in 0..4 {
+        workshop.write(&format!("ann/{file}.json"), of_file(file).to_string());
+    }
+    workshop.add_source_file("a", "llava", "ann/*.json", "");
+    workshop.run_build(&[], 0);
+    let before = before_of(&workshop);
+    assert_eq!(before.manifest.total.num_samples, 40);
+
+    // A disk that is not there, and a file that was emptied.
+    fs::rename(workshop.path("ann/1.json"), workshop.path("1.json")).unwrap();
+    workshop.write("ann/2.json", "[]");
+    let said = [
+        "source a: 20 of the 40 records that the dataset has are gone, with 2 annotation files",
+        "ann/1.json, ",
+        "ann/2.json)",
+    ];
+    check_refused(&workshop, &before, &[], &said);
+    // They are asked for no more: that is no loss.
+    let others = format!("source.a.annotations=[{:?}, {:?}]", workshop.text("ann/0.json"), workshop.text("ann/3.json"));
+    let text = text_of(&workshop.run_build(&["--set", &others], 0));
+    assert!(!text.contains("are gone"), "{text}");
+
+    // Under another name, records are as they were.
+    workshop.write("ann/2.json", of_file(2).to_string());
+    fs::rename(workshop.path("1.json"), workshop.path("ann/1.json")).unwrap();
+    workshop.run_build(&[], 0);
+    fs::rename(workshop.path("ann/1.json"), workshop.path("ann/one.json")).unwrap();
+    let text = text_of(&workshop.run_build(&[], 0));
+    assert!(!text.contains("are gone"), "{text}");
+    assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
+
+    // What is accepted, or within the share, is said.
+    fs::remove_file(workshop.path("ann/one.json")).unwrap();
+    let text = text_of(&workshop.run_build(&["--set", "source.a.max_rejects=\"30 %\""], 0));
+    assert!(text.contains("10 of the 40 records that the dataset has are gone"), "{text}");
+    fs::remove_file(workshop.path("ann/0.json")).unwrap();
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 0));
+    assert!(text.contains("10 of the 30 records that the dataset has are gone, with an annotation file"), "{text}");
+    assert_eq!(before_of(&workshop).manifest.total.num_samples, 20);
+    assert!(text_of(&workshop.run_build(&[], 0)).contains("nothing to do"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use manyframe_dataset::{LedgerRow, Manifest, read_ledger};
+use manyframe_skip::skip;
 use serde_json::Value;
 
 /// The root of the repository.
@@ -57,13 +58,13 @@ pub(crate) fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments, 0).stdout).unwrap()
 }
 
-/// Real samples of upstream datasets, where they are at hand; says so where they are not.
+/// Real samples of upstream datasets, where they are at hand; the test is skipped where they are not.
 pub(crate) fn shared() -> Option<PathBuf> {
     let path = std::env::var_os("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     if path.join("samples").is_dir() {
         return Some(path);
     }
-    println!("SKIPPED: no real samples at {} (MANYFRAME_SHARED names another place)", path.display());
+    skip(&format!("no real samples at {} (MANYFRAME_SHARED names another place)", path.display()));
     None
 }
 

@@ -20,7 +20,7 @@ fn gpu() -> Option<Device> {
     match Device::new_cuda(0) {
         Ok(device) => Some(device),
         Err(error) => {
-            println!("skipped: no GPU ({error})");
+            manyframe_skip::note_unasked(&format!("no GPU ({error})"));
             None
         }
     }

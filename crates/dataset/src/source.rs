@@ -24,6 +24,9 @@ pub struct SourceBudget {
     /// Records rejected, by reason. In a plan, those rejected before the draw; in a manifest all of them, and each repetition
     /// of a record counts.
     pub rejected: BTreeMap<RejectCode, u64>,
+    /// How many of those are repetitions, beyond the first delivery of a record; absent if none is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub num_rejected_repeats: u64,
     /// Records that could be read and measured.
     pub readable: Total,
     /// Those that are short enough and pass the filters.
@@ -101,7 +104,7 @@ pub enum Excess {
     Rejected {
         /// How many.
         num_rejected: u64,
-        /// Of how many: those seen and their repetitions.
+        /// Of how many: those seen that the pipeline file does not leave out, and that are no duplicates.
         num_records: u64,
         /// The share that is allowed.
         allowed: f64,
@@ -155,10 +158,15 @@ fn is_or_are(number: u64) -> &'static str {
     if number == 1 { "is" } else { "are" }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl SourceBudget {
     /// Records left out as duplicates.
     pub fn num_duplicates(&self) -> u64 {
-        self.after_filters.num_samples - self.available.num_samples
+        self.after_filters.num_samples.saturating_sub(self.available.num_samples)
     }
 
     /// Deliveries of a record beyond its first.
@@ -195,8 +203,10 @@ impl SourceBudget {
             return Some(Excess::IncompleteFiles { num_files });
         }
         let is_over = |part: u64, whole: u64| part as f64 > allowed * whole as f64;
-        let num_rejected = self.rejected.values().sum::<u64>() - self.num_left_out();
-        let num_records = self.num_seen + self.num_repeats();
+        // Of records: whoever repeats the good ones, or keeps a few of a large file, loses no smaller share.
+        let num_left_out = self.num_left_out();
+        let num_rejected = self.rejected.values().sum::<u64>().saturating_sub(num_left_out + self.num_rejected_repeats);
+        let num_records = self.num_seen.saturating_sub(num_left_out + self.num_duplicates());
         if is_over(num_rejected, num_records) {
             return Some(Excess::Rejected { num_rejected, num_records, allowed });
         }
@@ -235,6 +245,7 @@ mod tests {
         SourceBudget {
             num_seen,
             rejected: rejected.iter().copied().collect(),
+            after_filters: total(num_seen - num_rejected),
             available: total(num_seen - num_rejected),
             asked: Asked { amount: num_drawn as f64, drawn: num_drawn, ..Asked::default() },
             num_drawn,
@@ -244,13 +255,30 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_leaves_out_is_no_loss() {
+    fn what_the_file_leaves_out_is_no_loss_and_hides_none() {
         let left_out =
-            budget(100, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
+            budget(185, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
         assert_eq!(left_out.excess(10, 0.05), None);
         let excess = Excess::Rejected { num_rejected: 5, num_records: 100, allowed: 0.04 };
         assert_eq!(left_out.excess(10, 0.04), Some(excess));
         assert_eq!(excess.to_string(), "5 of 100 records are rejected (5.00 %), max_rejects allows 4 %");
+    }
+
+    #[test]
+    fn duplicates_and_repetitions_hide_no_loss() {
+        let mut source = budget(110, 10, &[(RejectCode::MediaMissing, 5)]);
+        source.after_filters.num_samples = 105;
+        source.available.num_samples = 5;
+        let excess = Some(Excess::Rejected { num_rejected: 5, num_records: 10, allowed: 0.05 });
+        assert_eq!(source.excess(10, 0.05), excess);
+        // A record of ten cannot be decoded; each is drawn twenty times.
+        let mut source = budget(10, 10, &[]);
+        source.drawn.num_samples = 200;
+        source.rejected = [(RejectCode::MediaCorrupt, 20)].into();
+        source.num_rejected_repeats = 19;
+        let excess = Some(Excess::Rejected { num_rejected: 1, num_records: 10, allowed: 0.05 });
+        assert_eq!(source.excess(180, 0.05), excess);
+        assert_eq!(source.excess(180, 0.1), None);
     }
 
     #[test]

@@ -205,6 +205,7 @@ fn row_before_run(record: &PlannedRecord, repetition: u32, source: &str) -> Ledg
 
 fn reject(row: &mut LedgerRow, source: &mut SourceSummary, rejection: &Rejection) {
     *source.budget.rejected.entry(rejection.code).or_insert(0) += 1;
+    source.budget.num_rejected_repeats += u64::from(row.repetition > 0);
     row.status = Status::Rejected;
     row.reason = Some(rejection.code.as_str().to_owned());
     row.detail = Some(rejection.detail.clone());

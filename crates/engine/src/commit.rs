@@ -19,14 +19,14 @@ use manyframe_dataset::{
     MANIFEST_FILE, MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName,
     SourceSummary, WorkDone, named_files, read_ledger,
 };
-use manyframe_pipeline::{Pipeline, portable_settings};
+use manyframe_pipeline::{Occupant, Pipeline, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
-use serde::Deserialize;
 
 use crate::account::write_ledger;
 use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
+use crate::gone::gone_files;
 use crate::needles::NeedleLines;
 use crate::open_plan::OpenPlan;
 use crate::packs;
@@ -40,8 +40,8 @@ use crate::store_output::StoreOutput;
 /// # Errors
 ///
 /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
-/// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`] or
-/// [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
+/// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`],
+/// [`EngineError::Nameless`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
 /// output is unchanged then, and committing again starts over.
 pub fn commit(
     open: &OpenPlan,
@@ -60,12 +60,14 @@ pub fn commit(
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
     let (dataset, manifest_digest) = (open.dataset().to_owned(), Digest::of(&text));
     let mut committed = Committed { dataset, manifest, manifest_digest, work, uploaded: None };
-    if !options.accepts_rejects {
-        committed.ensure_within_budget(&staging.directory)?;
-    }
     let staged = open.store.as_ref().map(|store| store.staged(&open.directory, &staging.tasks)).unwrap_or_default();
     let access = open.context.pipeline.stores.access();
-    check(&DatasetReader::open_staged(&staging.directory, staged.clone(), access)?)?;
+    let assembled = DatasetReader::open_staged(&staging.directory, staged.clone(), access)?;
+    let gone = losses_of_files(&open.context.pipeline, &assembled, options);
+    if !options.accepts_rejects {
+        committed.ensure_within_budget(gone, &staging.directory)?;
+    }
+    check(&assembled)?;
     let work_directory = parent_directory(&open.directory);
     let media = keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
     if let Some(store) = &open.store {
@@ -93,8 +95,8 @@ impl Committed {
         losses
     }
 
-    fn ensure_within_budget(&self, staged: &Path) -> Result<(), EngineError> {
-        let losses = self.losses();
+    fn ensure_within_budget(&self, of_files: Vec<String>, staged: &Path) -> Result<(), EngineError> {
+        let losses = [self.losses(), of_files].concat();
         if losses.is_empty() {
             return Ok(());
         }
@@ -153,7 +155,24 @@ pub(crate) fn is_current(
     Ok((is_of_plan() || is_packed_since()) && is_whole(dataset, pipeline)?)
 }
 
-/// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in them is for `verify`.
+/// Annotation files that the dataset before had, and with them more records than may be lost, a sentence each. Others are warned of.
+fn losses_of_files(pipeline: &Pipeline, assembled: &DatasetReader, options: CommitOptions) -> Vec<String> {
+    let dataset = pipeline.file.output.location();
+    let gone = gone_files(dataset, assembled, &pipeline.stores).unwrap_or_else(|error| {
+        let dataset = dataset.display();
+        tracing::warn!(%dataset, %error, "what the new dataset lacks is not known: the one before cannot be read");
+        Vec::new()
+    });
+    let (excess, others): (Vec<_>, Vec<_>) =
+        gone.into_iter().partition(|gone| gone.is_excess() && !options.accepts_rejects);
+    for gone in others {
+        tracing::warn!("{gone}");
+    }
+    excess.iter().map(ToString::to_string).collect()
+}
+
+/// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in them is for
+/// `verify`.
 fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, EngineError> {
     // A store tells the sizes of a thousand files at once.
     let listed: Option<BTreeMap<String, u64>> = match pipeline.file.output.url() {
@@ -188,33 +207,18 @@ pub(crate) fn ensure_replaceable(
     if let Some(store) = store {
         return store.ensure_replaceable(pipeline, options);
     }
-    let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     if let Ok(target) = fs::read_link(dataset) {
         return Err(EngineError::OutputIsLink { path: dataset.to_owned(), target });
     }
-    match fs::read_dir(dataset) {
-        Ok(_) if dataset.join(MANIFEST_FILE).exists() => match name_of(dataset)? {
-            Some(found) if found != name && !options.replaces_other_name => {
-                Err(EngineError::OtherName { path: dataset.to_owned(), found, name: name.to_owned() })
-            }
-            _ => Ok(()),
-        },
-        Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
-        Err(error) => Err(FileError::read(dataset)(error).into()),
+    let path = || dataset.to_owned();
+    match Occupant::of(dataset).map_err(FileError::read(dataset))? {
+        Occupant::Other => Err(EngineError::Occupied { path: path() }),
+        Occupant::Dataset(found) if found != name && !options.replaces_other_name => {
+            Err(EngineError::OtherName { path: path(), found, name: name.to_owned() })
+        }
+        Occupant::Nameless if !options.replaces_other_name => Err(EngineError::Nameless { path: path() }),
+        Occupant::Nothing | Occupant::Dataset(_) | Occupant::Nameless => Ok(()),
     }
-}
-
-/// The name of a dataset, whatever version built it. `None` if its manifest is damaged.
-fn name_of(dataset: &Path) -> Result<Option<String>, EngineError> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-    }
-    let path = dataset.join(MANIFEST_FILE);
-    let text = fs::read(&path).map_err(FileError::read(&path))?;
-    Ok(serde_json::from_slice(&text).ok().map(|Named { name }| name))
 }
 
 /// The dataset while it is assembled, in a staging directory.

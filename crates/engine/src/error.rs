@@ -247,6 +247,15 @@ pub enum EngineError {
         /// What is wrong, and in which line.
         source: toml::de::Error,
     },
+    /// The output is a dataset whose name is not known.
+    #[error(
+        "{path:?} has a dataset whose manifest cannot be read, perhaps one of another name; choose another output, or build with \
+         --replace"
+    )]
+    Nameless {
+        /// The output.
+        path: PathBuf,
+    },
     /// The output exists and is not a dataset.
     #[error("{path:?} exists and is not a manyframe dataset; move it away or choose another output")]
     Occupied {
@@ -373,6 +382,7 @@ impl EngineError {
             | Self::NoSuchSource { .. }
             | Self::Losses { .. }
             | Self::OtherName { .. }
+            | Self::Nameless { .. }
             | Self::Occupied { .. }
             | Self::OutputIsLink { .. }
             | Self::AnnotationsChanged { .. }

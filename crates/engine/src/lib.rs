@@ -65,6 +65,7 @@ mod export;
 mod exported;
 mod failure;
 mod forecast;
+mod gone;
 mod index_tasks;
 mod journal;
 mod local_place;

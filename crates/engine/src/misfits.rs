@@ -32,6 +32,12 @@ fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
             Ok(kind) => kind,
             // A link to nothing; or removed in the meantime, by a task that runs elsewhere.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // A link to itself.
+            Err(_) if should_be_directory(&path).is_some() && path.is_symlink() => {
+                tracing::warn!(?path, "removed: it is a link that leads nowhere");
+                remove_any(&path)?;
+                continue;
+            }
             Err(error) => return Err(FileError::read(&path)(error)),
         };
         let fits = match should_be_directory(&path) {

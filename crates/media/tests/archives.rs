@@ -522,6 +522,80 @@ fn members_after_blocks_of_zeros_are_found_as_in_archives_that_were_joined() {
     assert!(listing.damage.unwrap().contains("zeros"), "{listing:?}");
 }
 
+/// A tar in which records of this many blocks are written.
+fn tar_of_records(members: &[(&str, &[u8])], num_blocks: usize) -> Vec<u8> {
+    let mut bytes = tar_bytes(members);
+    bytes.resize(bytes.len().next_multiple_of(num_blocks * 512), 0);
+    bytes
+}
+
+fn damage_of(bytes: &[u8]) -> (usize, Option<&'static str>) {
+    let root = root("a.tar", bytes);
+    let listing = list_tar(&InputFile::open(&root.path).unwrap()).unwrap();
+    (listing.members.len(), listing.damage)
+}
+
+#[test]
+fn zeros_up_to_the_end_of_a_record_are_the_end_of_a_tar() {
+    let members = [("a.jpg", &[1; 700][..]), ("b.npy", &[0; 9000])];
+    for num_blocks in [1, 2, 20, 64, 128, 256, 512, 1024, 2048] {
+        let whole = tar_of_records(&members, num_blocks);
+        assert_eq!(damage_of(&whole), (2, None), "{num_blocks}");
+        assert_eq!(damage_of(&[&whole[..], &whole, &whole].concat()), (6, None), "{num_blocks}");
+    }
+    // What other programs write.
+    for (program, blocks) in [("tar", "20"), ("tar", "64"), ("tar", "2048"), ("bsdtar", "20"), ("bsdtar", "512")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new(program);
+        command.current_dir(folder.path()).args(["-b", blocks, "-c", "-f", "a.tar", "a.jpg", "b.npy"]);
+        for (name, content) in members {
+            write(folder.path().join(name), content);
+        }
+        match command.status() {
+            Err(error) if program == "bsdtar" && error.kind() == std::io::ErrorKind::NotFound => continue,
+            status => assert!(status.unwrap().success(), "{program}"),
+        }
+        let bytes = fs::read(folder.path().join("a.tar")).unwrap();
+        assert_eq!(damage_of(&bytes), (2, None), "{program} -b {blocks}");
+    }
+}
+
+#[test]
+fn zeros_in_place_of_members_are_a_loss() {
+    let frames: Vec<String> = (0..40).map(|n| format!("{}/{n:03}.jpg", if n < 20 { "v" } else { "w" })).collect();
+    let members: Vec<(&str, &[u8])> = frames.iter().map(|name| (&**name, &[7; 700][..])).collect();
+    // Each member has a header and two blocks: from the twentieth on, or within it; whole members; or within one up to another.
+    let whole = tar_of_records(&members, 20);
+    let member = |index: usize| index * 1536;
+    let lost = Some("zeros are in place of members");
+    let end = whole.len();
+    for (hole, num_left) in [
+        (member(20)..end, 20),
+        (member(19) + 600..end, 20),
+        (member(39) + 600..end, 40),
+        (member(12)..member(24), 28),
+        (member(3)..member(5), 38),
+        (member(11) + 600..member(13), 39),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[hole.clone()].fill(0);
+        assert_eq!(damage_of(&bytes), (num_left, lost), "{hole:?}");
+    }
+    // A directory on either side may have lost frames, also by the listing that is kept.
+    let mut bytes = whole.clone();
+    bytes[member(12)..member(24)].fill(0);
+    let root = root("a.tar", &bytes);
+    for _ in 0..2 {
+        let store = MediaStore::open_keeping(&[root_at(&root.path)], &root.path.with_file_name("listings")).unwrap();
+        for directory in ["v", "w"] {
+            let Rejection { code, detail } = reject(store.locate("", directory));
+            assert_eq!(code, RejectCode::MediaCorrupt);
+            assert!(detail.contains("zeros are in place of members"), "{detail}");
+        }
+        assert_eq!(read(&store, "w/030.jpg").unwrap(), [7; 700]);
+    }
+}
+
 #[test]
 fn complete_members_of_a_truncated_tar_are_found_and_whoever_misses_others_learns_why() {
     let whole = tar_bytes(&[("a.bin", &[1; 1000]), ("d/b.bin", &[2; 5000]), ("c.bin", b"3")]);

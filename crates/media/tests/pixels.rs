@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb, resize};
+use manyframe_skip::skip;
 
 /// How far levels are from those of a processor.
 #[derive(Debug, Default)]
@@ -90,8 +91,7 @@ fn photographs_are_those_of_the_processors_of_families_with_a_size_of_their_own(
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("MANYFRAME_SHARED").map_or_else(beside, PathBuf::from).join("parity/vision");
     let Ok(rows) = std::fs::read_to_string(folder.join("pixels.jsonl")) else {
-        println!("SKIPPED: no pixels in {}; set MANYFRAME_SHARED to compare with them", folder.display());
-        return;
+        return skip(&format!("no pixels in {}; set MANYFRAME_SHARED to compare with them", folder.display()));
     };
     let resized = std::fs::File::open(folder.join("pixels/resized.npz")).unwrap();
     let mut resized = zip::ZipArchive::new(resized).unwrap();

@@ -19,6 +19,7 @@ use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
 use crate::document::{Node, Override};
+use crate::occupant::{MANIFEST_FILE, Occupant};
 use crate::parse::{ParsedFile, parse_partly};
 use crate::pattern::expand_pattern;
 use crate::portable::{absolute_path, absolute_text, resolve_links};
@@ -36,8 +37,6 @@ const NOTHING_TO_MERGE: &str =
     "of images with texts beside them, where merge has no effect: each record has its own image";
 /// Objects that are looked at at a time.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
-/// The file by which a directory is a dataset.
-const MANIFEST_FILE: &str = "manifest.json";
 
 /// How far files are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -484,12 +483,13 @@ fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
             Err(wrong("it is a link, which a build would replace", "the directory that it leads to"))
         }
         (_, Ok(metadata)) if metadata.is_dir() => {
-            let is_free = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-            let may_be_replaced = matches!(key, Some("root" | "work")) || path.join(MANIFEST_FILE).exists() || is_free();
-            if may_be_replaced {
-                Ok(())
-            } else {
-                Err(wrong("the directory has something else than a dataset", allowed))
+            if matches!(key, Some("root" | "work")) {
+                return Ok(());
+            }
+            match Occupant::of(path) {
+                Ok(Occupant::Other) => Err(wrong("the directory has something else than a dataset", allowed)),
+                Ok(Occupant::Nothing | Occupant::Dataset(_) | Occupant::Nameless) => Ok(()),
+                Err(error) => Err(wrong(&format!("it cannot be read: {error}"), allowed)),
             }
         }
         _ => Err(wrong("it is not a directory", allowed)),

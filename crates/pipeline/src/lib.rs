@@ -14,6 +14,7 @@
 //! | `suggest` | what was probably meant by a mistyped name |
 //! | `check` | that what files name is there and of the right kind |
 //! | `differences` | what two pipeline files differ in |
+//! | `occupant` | what is in a directory that a build would replace |
 //! | `stages` | pipeline files that name other pipeline files |
 //! | `pattern` | paths and patterns to the files and objects that they match |
 //! | `portable` | paths of this machine, and as every machine writes them |
@@ -55,6 +56,7 @@ mod differences;
 mod document;
 mod error;
 mod license;
+mod occupant;
 mod parse;
 mod paths;
 mod pattern;
@@ -74,9 +76,10 @@ pub use differences::{SettingDifference, differences};
 pub use document::Override;
 pub use error::PipelineError;
 pub use license::{LicenseTerms, is_license_among};
+pub use occupant::Occupant;
 pub use parse::{pack_table_with, parse};
 pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
-pub use pattern::{PatternError, expand_pattern};
+pub use pattern::{PatternError, expand_pattern, matches_name};
 pub use portable::{LocatedPattern, Pipeline, PortablePath, absolute_path};
 pub use problem::Problem;
 pub use settings::file::{FormatTable, MediaFreshness, OutputTable, PipelineFile, ReuseTable, ShardSplit};

@@ -1,4 +1,7 @@
 //! Paths and patterns to what they match: files of this machine, or objects of stores.
+//!
+//! Names that begin with a dot match what begins with one only, as in a shell: `._1.json` of macOS and `.ipynb_checkpoints` are no
+//! annotations.
 
 use std::fmt;
 use std::io;
@@ -47,13 +50,31 @@ pub fn expand_pattern(access: &FileAccess, pattern: &str) -> Result<Vec<PathBuf>
         return Ok(vec![literal]);
     }
     // Directories that are there are taken literally: their names may contain what a pattern gives a meaning to.
-    let (directory, rest) = split_pattern(pattern);
-    let directory = glob::Pattern::escape(&directory.to_string_lossy());
-    let pattern = Path::new(&directory).join(rest);
+    let (existing, rest) = split_pattern(pattern);
+    let directory = glob::Pattern::escape(&existing.to_string_lossy());
+    let pattern = Path::new(&directory).join(&rest);
     let paths = glob::glob(&pattern.to_string_lossy()).map_err(|error| error.to_string())?;
     let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let dotted = dotted_names(&rest)?;
+    let is_found = |name: &str| !name.starts_with('.') || dotted.iter().any(|pattern| pattern.matches(name));
+    paths.retain(|path| {
+        let below = path.strip_prefix(&existing).unwrap_or(path);
+        below.iter().all(|name| is_found(&name.to_string_lossy()))
+    });
     paths.sort();
     if paths.is_empty() { Err("no file matches".to_owned().into()) } else { Ok(paths) }
+}
+
+/// Whether a pattern for a name matches one.
+pub fn matches_name(pattern: &glob::Pattern, name: &str) -> bool {
+    let is_hidden = name.starts_with('.') && !pattern.as_str().starts_with('.');
+    !is_hidden && pattern.matches(name)
+}
+
+/// The names in a pattern that begin with a dot.
+fn dotted_names(pattern: &Path) -> Result<Vec<glob::Pattern>, PatternError> {
+    let names = pattern.iter().map(|name| name.to_string_lossy()).filter(|name| name.starts_with('.'));
+    names.map(|name| glob::Pattern::new(&name).map_err(|error| error.to_string().into())).collect()
 }
 
 /// Whether a text contains what a pattern gives a meaning to.
@@ -105,7 +126,8 @@ fn expand_url(access: &FileAccess, url: &str) -> Result<Vec<PathBuf>, PatternErr
                 "**" => add_directories(&**objects, directory, &mut below)?,
                 name if has_wildcard(name) => {
                     let pattern = glob::Pattern::new(name).map_err(|error| error.to_string())?;
-                    let listed = objects.list(&directory)?.into_iter().filter(|listed| pattern.matches(&listed.name));
+                    let listed =
+                        objects.list(&directory)?.into_iter().filter(|listed| matches_name(&pattern, &listed.name));
                     below.extend(listed.map(|listed| url_below(&directory, &listed.name)));
                 }
                 name => below.push(format!("{directory}/{name}")),
@@ -130,9 +152,10 @@ fn expand_url(access: &FileAccess, url: &str) -> Result<Vec<PathBuf>, PatternErr
     Ok(found.into_iter().map(PathBuf::from).collect())
 }
 
-/// A directory, and all below it.
+/// A directory, and all below it that are not hidden.
 fn add_directories(objects: &dyn ObjectAccess, directory: String, found: &mut Vec<String>) -> io::Result<()> {
-    for Listed { name, .. } in objects.list(&directory)?.into_iter().filter(|listed| listed.object.is_none()) {
+    let is_walked = |listed: &Listed| listed.object.is_none() && !listed.name.starts_with('.');
+    for Listed { name, .. } in objects.list(&directory)?.into_iter().filter(is_walked) {
         add_directories(objects, url_below(&directory, &name), found)?;
     }
     found.push(directory);
@@ -150,7 +173,9 @@ mod tests {
         let stores = Stores::default();
         let directory = tempfile::tempdir().unwrap();
         let bucket = stores.storage(Path::new("memory:data")).unwrap();
-        for name in ["a/1.json", "a/2.json", "a/3.txt", "b/1.json", "b/c/9.json", "d-1/x.json", "top.json"] {
+        let hidden = ["a/._1.json", "a/.x/1.json", "b/.c/9.json", ".d/1.json"];
+        let shown = ["a/1.json", "a/2.json", "a/3.txt", "b/1.json", "b/c/9.json", "d-1/x.json", "top.json"];
+        for name in shown.into_iter().chain(hidden) {
             bucket.write(name, b"{}").unwrap();
             manyframe_base::write_atomic(&directory.path().join(name), b"{}").unwrap();
         }
@@ -161,7 +186,17 @@ mod tests {
                 let found = expand_pattern(&access, &pattern).unwrap();
                 found.iter().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
             };
-            assert_eq!(below(Path::new("memory:data")), below(directory.path()), "{pattern}");
+            let found = below(directory.path());
+            assert_eq!(below(Path::new("memory:data")), found, "{pattern}");
+            assert!(!found.iter().any(|name| hidden.contains(&name.as_str())), "{pattern}: {found:?}");
+        }
+        for (pattern, expected) in
+            [("a/.*.json", "a/._1.json"), ("b/.[a-d]/*", "b/.c/9.json"), (".d/?.json", ".d/1.json")]
+        {
+            for root in [Path::new("memory:data"), directory.path()] {
+                let found = expand_pattern(&access, &root.join(pattern).display().to_string()).unwrap();
+                assert_eq!(found, [root.join(expected)], "{pattern}");
+            }
         }
         let error = expand_pattern(&access, "memory:data/*.parquet").unwrap_err();
         assert_eq!((error.detail.as_str(), error.may_be_retried), ("no object matches", false));

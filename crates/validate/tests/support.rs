@@ -33,14 +33,14 @@ pub(crate) fn references() -> Vec<PathBuf> {
     models
 }
 
-/// A directory of further references beside the workspace; without it, the test says that it is skipped.
+/// A directory of further references beside the workspace; without it, the test is skipped.
 pub(crate) fn shared() -> Option<PathBuf> {
     let folder = variable("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let parity = folder.join("parity");
     if parity.is_dir() {
         return Some(parity);
     }
-    println!("skipped: {} does not exist", parity.display());
+    manyframe_skip::skip(&format!("{} does not exist", parity.display()));
     None
 }
 

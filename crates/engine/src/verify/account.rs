@@ -53,6 +53,7 @@ pub(super) struct SourceCounts {
     num_drawn: u64,
     num_deliveries: u64,
     rejected: BTreeMap<RejectCode, u64>,
+    num_rejected_repeats: u64,
     num_duplicates: u64,
     num_not_drawn: u64,
     delivered: Total,
@@ -146,6 +147,7 @@ impl SourceCounts {
         corrected.budget.num_drawn = self.num_drawn;
         corrected.budget.drawn.num_samples = self.num_deliveries;
         corrected.budget.rejected.clone_from(&self.rejected);
+        corrected.budget.num_rejected_repeats = self.num_rejected_repeats;
         corrected.num_duplicates = self.num_duplicates;
         corrected.num_not_drawn = self.num_not_drawn;
         corrected.delivered = self.delivered;
@@ -218,7 +220,10 @@ impl Account {
                 }
             }
             Status::Rejected => match row.reason.as_deref().and_then(RejectCode::from_text) {
-                Some(code) => *source.rejected.entry(code).or_insert(0) += 1,
+                Some(code) => {
+                    *source.rejected.entry(code).or_insert(0) += 1;
+                    source.num_rejected_repeats += u64::from(row.repetition > 0);
+                }
                 None => findings.problem(format!("ledger: record {} is rejected for no known reason", row.id)),
             },
             Status::Duplicate => source.num_duplicates += 1,

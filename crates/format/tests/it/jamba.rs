@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use manyframe_core::{Part, Role, Turn, Visual, VisualKind, VisualShape};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_skip::skip;
 use manyframe_vision::Family;
 
 use crate::{FormatShapes, IMAGE, tiled, video};
@@ -19,14 +20,13 @@ fn shared() -> PathBuf {
     std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
 }
 
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn tokenizers() -> Vec<Arc<Tokenizer>> {
     let folder = shared().join("tokenizers/jamba");
     let paths = ["tokenizer.model", "tokenizer.converted.json"].map(|name| folder.join(name));
     let present = paths.iter().filter(|path| path.exists());
     let tokenizers: Vec<_> = present.map(|path| Arc::new(Tokenizer::open(path).unwrap())).collect();
     if tokenizers.is_empty() {
-        println!("skipped: there is no {}", folder.display());
+        skip(&format!("there is no {}", folder.display()));
     }
     tokenizers
 }

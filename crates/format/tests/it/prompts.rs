@@ -13,6 +13,7 @@ use manyframe_core::{FrameChoice, Part, Role, Turn, Visual, VisualKind, VisualSh
 use manyframe_format::{
     FormatSpec, Formatted, Formatter, JinjaTable, JinjaTemplate, LiteralTags, Template, Tokenizer, VisualOrder,
 };
+use manyframe_skip::skip;
 use manyframe_vision::Family;
 use serde_json::{Value, json};
 
@@ -57,15 +58,10 @@ fn shared() -> PathBuf {
     std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
 }
 
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-pub(crate) fn skipped(why: &str) {
-    println!("SKIPPED: {why}");
-}
-
 pub(crate) fn rows() -> Vec<Value> {
     let path = shared().join("parity/vision/prompts.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        skipped(&format!("no rows at {}", path.display()));
+        skip(&format!("no rows at {}", path.display()));
         return Vec::new();
     };
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -284,7 +280,7 @@ fn templates_in_jinja_write_what_transformers_renders() {
     let mut compared = BTreeMap::new();
     for (of_rows, template, trained) in TEMPLATES {
         let Some(text) = template_text(template) else {
-            skipped(&format!("no template {template}"));
+            skip(&format!("no template {template}"));
             continue;
         };
         let (_, _, model) = FAMILIES.iter().find(|(family, _, _)| family == of_rows).unwrap();
@@ -323,7 +319,7 @@ fn templates_of_texts_write_what_transformers_renders() {
         let row: Value = serde_json::from_str(row).unwrap();
         let name = row["template"].as_str().unwrap();
         let Some(path) = template_path(&format!("trl:{name}")) else {
-            skipped(&format!("no template {name}"));
+            skip(&format!("no template {name}"));
             continue;
         };
         let formatter = formatters.entry(name.to_owned()).or_insert_with(|| {

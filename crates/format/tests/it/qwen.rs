@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use manyframe_core::SampleTokens;
 use manyframe_format::{FormatSpec, Formatter, JinjaTemplate, LiteralTags, Template, Tokenizer};
+use manyframe_skip::skip;
 use manyframe_vision::Family;
 use serde_json::Value;
 
 use crate::FormatShapes;
-use crate::prompts::{FAMILIES, NO_RECORDS, conversation, rows, skipped, template_path};
+use crate::prompts::{FAMILIES, NO_RECORDS, conversation, rows, template_path};
 
 /// A list in which `[id, n]` is n times that id.
 fn flat(runs: &Value) -> Vec<i32> {
@@ -40,12 +41,12 @@ fn ids_and_labels_are_those_of_the_processors() {
     // Its added tokens differ between releases, and the text of one row names some.
     const OTHERS: [&str; 3] = ["think", "two-with-ids", "image-in-answer"];
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env/demo/qwen3-vl/tokenizer.json");
-    let Ok(tokenizer) = Tokenizer::open(Path::new(path)) else { return skipped("no tokenizer of Qwen3") };
+    let Ok(tokenizer) = Tokenizer::open(Path::new(path)) else { return skip("no tokenizer of Qwen3") };
     let (tokenizer, rows) = (Arc::new(tokenizer), rows());
     for of_rows in ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"] {
         let (_, name, model) = FAMILIES.iter().find(|(family, _, _)| *family == of_rows).unwrap();
         let family: Family = toml::from_str(model).unwrap();
-        let Some(path) = template_path(name) else { return skipped("no templates of TRL") };
+        let Some(path) = template_path(name) else { return skip("no templates of TRL") };
         let jinja = Template::Jinja(Box::new(JinjaTemplate::Path(path.display().to_string())));
         for template in [None, Some(jinja)] {
             let spec = FormatSpec { literal_tags: LiteralTags::Reject, template, ..FormatSpec::default() };

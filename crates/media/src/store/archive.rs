@@ -13,7 +13,7 @@ use super::directory::has_image_extension;
 use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::listing::ListingCache;
 use super::natural::absent_numbers;
-use super::tar::{TarDamage, TarMembers, is_tar_header, list_tar_members};
+use super::tar::{TarDamage, TarLoss, TarMembers, is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
 use crate::error::{MediaError, OpenError};
 use crate::identity::MediaIdentity;
@@ -29,7 +29,8 @@ pub(crate) struct Archive {
     /// What rejections call it.
     name: String,
     index: MemberIndex,
-    damage: Option<LostMembers>,
+    /// Where members are lost, in order.
+    losses: Vec<LostMembers>,
 }
 
 /// Where members are lost.
@@ -38,6 +39,23 @@ struct LostMembers {
     damage: TarDamage,
     /// The last member before the damage; empty if there is none.
     after: Box<str>,
+    /// The first member behind it; empty if there is none.
+    before: Box<str>,
+}
+
+impl LostMembers {
+    fn of(loss: TarLoss, members: &[ArchiveMember]) -> Self {
+        let name = |index: Option<usize>| {
+            index.and_then(|index| members.get(index)).map_or_else(Box::default, |member| member.name.clone())
+        };
+        let (after, before) = (name(loss.num_before.checked_sub(1)), name(Some(loss.num_before)));
+        Self { damage: loss.damage, after, before }
+    }
+
+    /// Whether a directory may have lost members.
+    fn may_be_in(&self, directory: &str) -> bool {
+        [&self.after, &self.before].into_iter().any(|name| directory_of(name) == Some(directory))
+    }
 }
 
 /// Bytes that one byte of a deflated member can become, at most (zlib's documentation says 1032).
@@ -56,27 +74,24 @@ impl Archive {
     ) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let OpenHead { file: handle, identity, head } = OpenHead::read(access, path)?;
-        let TarMembers { members, damage } = if is_tar_header(&head) {
+        let TarMembers { members, losses } = if is_tar_header(&head) {
             let list = || list_tar_members(&**handle.bytes(), handle.num_bytes());
             let cache = listings.map(|listings| ListingCache::of(listings, path, identity));
             cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
         } else if is_zip(path, &head) {
             let members = list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?;
-            TarMembers { members, damage: None }
+            TarMembers { members, losses: Vec::new() }
         } else {
             let (found, advice) = other_kind(path, &head);
             return Err(OpenError::Unsupported { path: path.to_owned(), found, advice });
         };
-        let damage = damage.map(|damage| LostMembers {
-            damage,
-            after: members.last().map_or_else(Box::default, |member| member.name.clone()),
-        });
-        if let Some(LostMembers { damage, after }) = damage.as_ref().filter(|lost| lost.damage.is_certain()) {
+        let losses: Vec<_> = losses.into_iter().map(|loss| LostMembers::of(loss, &members)).collect();
+        for LostMembers { damage, after, .. } in losses.iter().filter(|lost| lost.damage.is_certain()) {
             warn!(?path, damage = damage.as_str(), %after, "a damaged archive: members after this one are not known");
         }
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
-        Ok(Self { file: Arc::new(ArchiveFile::of(&handle)), identity, name, index, damage })
+        Ok(Self { file: Arc::new(ArchiveFile::of(&handle)), identity, name, index, losses })
     }
 
     /// Checks that a file is a zip or a tar, by its first bytes.
@@ -104,7 +119,7 @@ impl Archive {
             return self.located(member).map(Some);
         }
         let Some(frames) = self.frames(name) else { return Ok(None) };
-        if let Some(lost) = self.certain_loss().filter(|lost| directory_of(&lost.after) == Some(name)) {
+        if let Some(lost) = self.certain_losses().find(|lost| lost.may_be_in(name)) {
             let detail = format!("{name:?} in {} may have lost frames: {}", self.name, lost.damage.as_str());
             return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
         }
@@ -141,21 +156,21 @@ impl Archive {
         self.index.below_common_directory(name)
     }
 
-    /// Why members are missing for certain.
-    fn certain_loss(&self) -> Option<&LostMembers> {
-        self.damage.as_ref().filter(|lost| lost.damage.is_certain())
+    /// Where members are missing for certain.
+    fn certain_losses(&self) -> impl Iterator<Item = &LostMembers> {
+        self.losses.iter().filter(|lost| lost.damage.is_certain())
     }
 
     /// Whether members are missing for certain.
     pub(crate) fn has_lost_members(&self) -> bool {
-        self.certain_loss().is_some()
+        self.certain_losses().next().is_some()
     }
 
     /// What rejections call it where something is not found in it, with its damage.
     pub(crate) fn name_and_damage(&self) -> String {
-        match &self.damage {
+        match self.certain_losses().next().or(self.losses.first()) {
             None => self.name.clone(),
-            Some(LostMembers { damage, after }) if damage.is_certain() => {
+            Some(LostMembers { damage, after, .. }) if damage.is_certain() => {
                 format!("{}, which is damaged: {}, and what follows {after:?} is lost", self.name, damage.as_str())
             }
             Some(LostMembers { after, .. }) => {

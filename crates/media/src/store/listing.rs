@@ -7,7 +7,7 @@
 //! kind offset num_bytes name ␀ … ␀ end digest ␀
 //! ```
 //!
-//! The damage of an archive is a line of its own kind, whose name says what it is.
+//! A loss of members is a line of its own kind: its offset is the number of members before it, and its name says what is wrong.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,20 +16,20 @@ use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
 use super::index::{ArchiveMember, MemberLocation};
-use super::tar::{TarDamage, TarMembers};
+use super::tar::{TarDamage, TarLoss, TarMembers};
 use super::{links, tar};
 use crate::identity::MediaIdentity;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// Kinds of members.
 const RANGE: u8 = 0;
 const LINK: u8 = 1;
 const SPECIAL: u8 = 2;
 
-/// The kind of the line about damage.
-const DAMAGE: &str = "3 0 0 ";
+/// The kind of lines about losses.
+const LOSS: &str = "3 ";
 
 /// A file that caches the listing of a tar.
 pub(crate) struct ListingCache {
@@ -73,8 +73,8 @@ fn write(path: &Path, listed: &TarMembers) -> Result<(), FileError> {
         };
         write_line(&mut file, format!("{kind} {offset} {num_bytes} {}\0", member.name))?;
     }
-    if let Some(damage) = listed.damage {
-        write_line(&mut file, format!("{DAMAGE}{}\0", damage.as_str()))?;
+    for TarLoss { damage, num_before } in &listed.losses {
+        write_line(&mut file, format!("{LOSS}{num_before} 0 {}\0", damage.as_str()))?;
     }
     write!(file, "end {}\0", digest.finalize().to_hex()).map_err(write_error)?;
     file.publish()
@@ -89,12 +89,18 @@ fn read(bytes: &[u8]) -> Option<TarMembers> {
     }
     let mut listed = TarMembers::default();
     for line in listing.split_terminator('\0') {
-        match line.strip_prefix(DAMAGE) {
-            Some(text) => listed.damage = Some(TarDamage::ALL.into_iter().find(|damage| damage.as_str() == text)?),
+        match line.strip_prefix(LOSS) {
+            Some(text) => listed.losses.push(loss(text)?),
             None => listed.members.push(member(line)?),
         }
     }
     Some(listed)
+}
+
+fn loss(text: &str) -> Option<TarLoss> {
+    let (num_before, text) = text.split_once(" 0 ")?;
+    let damage = TarDamage::ALL.into_iter().find(|damage| damage.as_str() == text)?;
+    Some(TarLoss { damage, num_before: num_before.parse().ok()? })
 }
 
 fn member(line: &str) -> Option<ArchiveMember> {

@@ -16,6 +16,7 @@ mod natural;
 mod objects;
 mod request;
 mod tar;
+mod tar_zeros;
 mod zip;
 
 use std::io;

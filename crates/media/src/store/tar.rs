@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 
 use manyframe_base::{InputFile, ReadAt};
 use manyframe_core::RejectCode;
@@ -14,15 +13,13 @@ use tar::{EntryType, Header, PaxExtensions};
 use super::index::{ArchiveMember, MemberLocation};
 use super::links::{ArchiveLink, add_links};
 use super::request::member_name;
+use super::tar_zeros::{Zeros, begin_within, end_of_zeros};
 
 /// Headers and members start at multiples of this.
-const BLOCK_BYTES: u64 = 512;
+pub(super) const BLOCK_BYTES: u64 = 512;
 
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
-
-/// Bytes of zeros that are read at once.
-const ZEROS_AT_ONCE: usize = 1 << 16;
 
 /// The location of a member that is a device, a part of a sparse file …
 pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
@@ -52,11 +49,13 @@ pub(crate) enum TarDamage {
     Header,
     /// Zeros, and then something else than a header.
     Hole,
+    /// More zeros than end an archive, or zeros that begin within a member.
+    Zeros,
 }
 
 impl TarDamage {
     /// Every kind.
-    pub(crate) const ALL: [Self; 4] = [Self::NoEnd, Self::CutOff, Self::Header, Self::Hole];
+    pub(crate) const ALL: [Self; 5] = [Self::NoEnd, Self::CutOff, Self::Header, Self::Hole, Self::Zeros];
 
     /// What is wrong with the tar, as a sentence about it.
     pub(crate) fn as_str(self) -> &'static str {
@@ -65,6 +64,7 @@ impl TarDamage {
             Self::CutOff => "it ends inside of a member",
             Self::Header => "a header is damaged",
             Self::Hole => "blocks of zeros are followed by something else than a member",
+            Self::Zeros => "zeros are in place of members",
         }
     }
 
@@ -74,11 +74,21 @@ impl TarDamage {
     }
 }
 
+/// Members that a tar has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TarLoss {
+    /// Why.
+    pub damage: TarDamage,
+    /// How many of its members are before them.
+    pub num_before: usize,
+}
+
 /// All members of a tar, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TarMembers {
     pub members: Vec<ArchiveMember>,
-    pub damage: Option<TarDamage>,
+    /// Where others are lost, in order.
+    pub losses: Vec<TarLoss>,
 }
 
 /// The plain files of a tar, in order.
@@ -108,8 +118,9 @@ pub fn is_tar(file: &InputFile) -> io::Result<bool> {
 /// # Errors
 /// If it cannot be read.
 pub fn list_tar(file: &InputFile) -> io::Result<TarListing> {
-    let TarMembers { members, damage } = list_tar_members(&**file.bytes(), file.num_bytes())?;
-    let mut listing = TarListing { members: Vec::with_capacity(members.len()), damage: damage.map(TarDamage::as_str) };
+    let TarMembers { members, losses } = list_tar_members(&**file.bytes(), file.num_bytes())?;
+    let damage = losses.first().map(|loss| loss.damage.as_str());
+    let mut listing = TarListing { members: Vec::with_capacity(members.len()), damage };
     for ArchiveMember { name, location } in members {
         match location {
             MemberLocation::Range { offset, num_bytes } => {
@@ -125,92 +136,140 @@ pub fn list_tar(file: &InputFile) -> io::Result<TarListing> {
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &dyn ReadAt, file_bytes: u64) -> io::Result<TarMembers> {
-    let mut members = Vec::new();
-    let mut damage = Some(TarDamage::NoEnd);
-    let mut links = TarLinks::default();
-    let mut extension = Extension::default();
-    let mut position = 0_u64;
-    while position.checked_add(BLOCK_BYTES).is_some_and(|end| end <= file_bytes) {
+    let mut reading = Reading {
+        file,
+        file_bytes,
+        position: 0,
+        archive_start: 0,
+        listed: TarMembers::default(),
+        links: TarLinks::default(),
+        extension: Extension::default(),
+    };
+    let damage = loop {
+        if let Some(end) = reading.pass()? {
+            break end;
+        }
+    };
+    let Reading { mut listed, links, .. } = reading;
+    listed.lose(damage);
+    add_links(&mut listed.members, &links.pending);
+    Ok(listed)
+}
+
+impl TarMembers {
+    fn lose(&mut self, damage: Option<TarDamage>) {
+        let num_before = self.members.len();
+        self.losses.extend(damage.map(|damage| TarLoss { damage, num_before }));
+    }
+}
+
+/// A tar while it is listed.
+struct Reading<'a> {
+    file: &'a dyn ReadAt,
+    file_bytes: u64,
+    position: u64,
+    /// Where the archive begins that is read: several may be joined.
+    archive_start: u64,
+    listed: TarMembers,
+    links: TarLinks,
+    extension: Extension,
+}
+
+/// That a listing is at its end, and what is wrong there.
+type End = Option<TarDamage>;
+
+impl Reading<'_> {
+    /// Passes a member, or blocks of zeros.
+    fn pass(&mut self) -> io::Result<Option<End>> {
+        if self.position.checked_add(BLOCK_BYTES).is_none_or(|end| end > self.file_bytes) {
+            let is_whole = self.position == self.file_bytes;
+            return Ok(Some(Some(if is_whole { TarDamage::NoEnd } else { TarDamage::CutOff })));
+        }
         let mut block = [0; BLOCK_BYTES as usize];
-        file.read_exact_at(&mut block, position)?;
+        self.file.read_exact_at(&mut block, self.position)?;
         if block.iter().all(|&byte| byte == 0) {
-            let (next, found) = after_zeros(file, position..file_bytes)?;
-            damage = found;
-            let Some(next) = next else { break };
-            position = next;
-            continue;
+            return self.pass_zeros();
         }
         let header = Header::from_byte_slice(&block);
         let Some(claimed_bytes) = is_intact(header, &block).then(|| size(header)).flatten() else {
-            damage = Some(TarDamage::Header);
-            break;
+            return Ok(Some(Some(TarDamage::Header)));
         };
-        let offset = position + BLOCK_BYTES;
-        let num_bytes = match header.entry_type() {
+        let offset = self.position + BLOCK_BYTES;
+        let num_bytes = match self.enter(header, offset, claimed_bytes)? {
+            Ok(num_bytes) => num_bytes,
+            Err(damage) => return Ok(Some(Some(damage))),
+        };
+        let length = num_bytes.checked_next_multiple_of(BLOCK_BYTES);
+        let Some(end) = length.and_then(|length| offset.checked_add(length)) else {
+            return Ok(Some(Some(TarDamage::Header)));
+        };
+        self.position = end;
+        Ok(None)
+    }
+
+    /// Adds what a header describes; returns the size of its content.
+    fn enter(&mut self, header: &Header, offset: u64, claimed_bytes: u64) -> io::Result<Result<u64, TarDamage>> {
+        match header.entry_type() {
             kind @ (EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader) => {
                 if claimed_bytes > MAX_EXTENSION_BYTES {
-                    damage = Some(TarDamage::Header);
-                    break;
+                    return Ok(Err(TarDamage::Header));
                 }
-                if offset + claimed_bytes > file_bytes {
-                    position = file_bytes + 1;
-                    break;
+                if offset + claimed_bytes > self.file_bytes {
+                    return Ok(Err(TarDamage::CutOff));
                 }
                 let mut bytes = vec![0; claimed_bytes as usize];
-                file.read_exact_at(&mut bytes, offset)?;
-                extension.read(kind, &bytes);
-                claimed_bytes
+                self.file.read_exact_at(&mut bytes, offset)?;
+                self.extension.read(kind, &bytes);
             }
-            EntryType::XGlobalHeader => claimed_bytes,
+            EntryType::XGlobalHeader => {}
             EntryType::Symlink | EntryType::Link => {
-                links.add(std::mem::take(&mut extension).link(header), header.entry_type(), &mut members);
-                claimed_bytes
+                let link = std::mem::take(&mut self.extension).link(header);
+                self.links.add(link, header.entry_type(), &mut self.listed.members);
             }
             _ => {
-                let extension = std::mem::take(&mut extension);
+                let extension = std::mem::take(&mut self.extension);
                 let num_bytes = extension.num_bytes.unwrap_or(claimed_bytes);
-                members.extend(extension.member(header, MemberLocation::Range { offset, num_bytes }));
-                num_bytes
+                self.listed.members.extend(extension.member(header, MemberLocation::Range { offset, num_bytes }));
+                return Ok(Ok(num_bytes));
             }
-        };
-        let end = num_bytes.checked_next_multiple_of(BLOCK_BYTES).and_then(|length| offset.checked_add(length));
-        let Some(end) = end else {
-            damage = Some(TarDamage::Header);
-            break;
-        };
-        position = end;
+        }
+        Ok(Ok(claimed_bytes))
     }
-    if damage == Some(TarDamage::NoEnd) && position != file_bytes {
-        damage = Some(TarDamage::CutOff);
-    }
-    add_links(&mut members, &links.pending);
-    Ok(TarMembers { members, damage })
-}
 
-/// Where members go on after blocks of zeros, which begin this range, as in archives that were joined (`tar -i` and `ignore_zeros` of
-/// Python read them, too); and why there may be others.
-fn after_zeros(file: &dyn ReadAt, range: Range<u64>) -> io::Result<(Option<u64>, Option<TarDamage>)> {
-    let mut chunk = vec![0; ZEROS_AT_ONCE];
-    let mut position = range.start;
-    while position < range.end {
-        chunk.truncate((range.end - position).min(ZEROS_AT_ONCE as u64) as usize);
-        file.read_exact_at(&mut chunk, position)?;
-        let Some(index) = chunk.iter().position(|&byte| byte != 0) else {
-            position += chunk.len() as u64;
-            continue;
+    /// Passes blocks of zeros. Members go on after them in archives that were joined (`tar -i` and `ignore_zeros` of Python read
+    /// them, too); or behind a hole.
+    fn pass_zeros(&mut self) -> io::Result<Option<End>> {
+        let next = end_of_zeros(self.file, self.position..self.file_bytes)?;
+        let zeros = Zeros { start: self.archive_start, range: self.position..next };
+        let begin_within = match self.listed.members.last() {
+            Some(&ArchiveMember { ref name, location: MemberLocation::Range { offset, num_bytes } }) => {
+                // Zeros are passed where a member ended within the file.
+                let content = offset..offset.saturating_add(num_bytes).min(self.position);
+                begin_within(self.file, name, content)?
+            }
+            _ => false,
         };
-        let next = (position + index as u64) / BLOCK_BYTES * BLOCK_BYTES;
+        if next == self.file_bytes {
+            let is_end = zeros.may_be_last() && !begin_within;
+            return Ok(Some((!is_end).then_some(TarDamage::Zeros)));
+        }
         let mut block = [0; BLOCK_BYTES as usize];
-        if next + BLOCK_BYTES <= range.end {
-            file.read_exact_at(&mut block, next)?;
+        if next + BLOCK_BYTES <= self.file_bytes {
+            self.file.read_exact_at(&mut block, next)?;
         }
-        if is_tar_header(&block) {
-            return Ok((Some(next), Some(TarDamage::NoEnd)));
+        if !is_tar_header(&block) {
+            // As where a download left a hole.
+            return Ok(Some(Some(TarDamage::Hole)));
         }
-        // As where a download left a hole.
-        return Ok((None, Some(TarDamage::Hole)));
+        if begin_within || !zeros.may_be_between() {
+            self.listed.lose(Some(TarDamage::Zeros));
+        }
+        if next - self.position > BLOCK_BYTES {
+            self.archive_start = next;
+        }
+        self.position = next;
+        Ok(None)
     }
-    Ok((None, None))
 }
 
 /// The size that a header claims; none where the field is empty, as in the label of a volume.

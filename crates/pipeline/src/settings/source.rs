@@ -73,7 +73,8 @@ pub struct SourceTable {
     pub filter: FilterTable,
     /// The largest share of its records that may be rejected, such as `"0.5 %"`. Beyond it, and where the source delivers nothing
     /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`.
-    /// `"100 %"` allows all of that. What `filter`, `where` and `[decontamination]` leave out does not count. Default: `"5 %"`.
+    /// `"100 %"` allows all of that. It is a share of the records without those that `filter`, `where` and `[decontamination]`
+    /// leave out, and without duplicates; a record that is repeated counts once. Default: `"5 %"`.
     pub max_rejects: Option<Share>,
     /// The license under which it was published: an SPDX identifier or expression, or words. Goes into the data card. A dataset that is
     /// replayed keeps the licenses of its own sources, beside which one that is stated here holds, too.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::parent_directory;
+use manyframe_pipeline::matches_name;
 
 /// Files whose names differ in numbers only; or a directory of images with texts beside them.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl DirectoryNames {
         let own: BTreeSet<&str> = paths.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         let is_listed = |name: &str| self.names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok();
         // What has the name of the pattern would be taken literally.
-        if own.len() < paths.len() || is_listed(name) || !own.iter().all(|name| matcher.matches(name)) {
+        if own.len() < paths.len() || is_listed(name) || !own.iter().all(|name| matches_name(&matcher, name)) {
             return false;
         }
         // Only names that begin and end as the pattern does are looked at.
@@ -83,7 +84,7 @@ impl DirectoryNames {
         let start = name.split(is_wild).next().unwrap_or_default();
         let end: String = name.rsplit(is_wild).next().unwrap_or_default().chars().rev().collect();
         let (forwards, backwards) = (beginning_with(&self.names, start), beginning_with(&self.reversed, &end));
-        let is_other = |name: &str| matcher.matches(name) && !own.contains(name);
+        let is_other = |name: &str| matches_name(&matcher, name) && !own.contains(name);
         if forwards.len() <= backwards.len() {
             return !forwards.iter().any(|name| is_other(name));
         }

@@ -4,7 +4,8 @@
 //! * The delimiter is that which is most often in the first line: a comma, a tab, a semicolon or a bar.
 //! * An empty field is null. One that is a JSON list or object of strings or objects is that; every other is a string.
 //! * A record with more fields than there are columns, or with fewer, is rejected.
-//! * A file without a last line end is whole. One that ends inside of a quoted field is not.
+//! * A file without a last line end is whole, but somebody is told. One that ends inside of a quoted field is not, and neither is one
+//!   whose last line has no end and too few fields.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -84,6 +85,9 @@ impl Columns {
             return malformed(found.to_owned(), line);
         }
         let fields = fields_of(line, self.delimiter);
+        if is_last && fields.len() < self.names.len() {
+            return incomplete("the file ends inside of a record; this one and any after it are missing", line);
+        }
         match self.json_of(&fields) {
             Ok(text) => RawBody::Json(text.into_bytes()),
             Err(detail) => malformed(detail, line),
@@ -410,6 +414,9 @@ mod tests {
         );
         let cut = read("a,b\n1,2\n3,\"4\n5,6\n").unwrap();
         assert!(cut[1].starts_with("incomplete_file: the file ends inside of a quoted field"), "{cut:?}");
+        let cut = read("a,b\n1,2\n3").unwrap();
+        assert!(cut[1].starts_with("incomplete_file: the file ends inside of a record"), "{cut:?}");
+        assert!(read("a,b\n1,2\n3,4,5").unwrap()[1].starts_with("malformed_record"));
         assert!(read("1.jpg,A beach.\n2.jpg,A cat.\n").unwrap_err().contains("\"1.jpg\", which is no name"));
         assert!(read("a,a\n1,2\n").unwrap_err().contains("two of its columns have the name \"a\""));
     }

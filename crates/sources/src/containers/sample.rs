@@ -9,7 +9,7 @@
 //! | `1.wav` … | `audio`, so that the record is rejected |
 //! | others, such as `1.cls` | nothing |
 //!
-//! Two files that have a field, with different values, reject the sample.
+//! Two files that have a field, with different values, reject the sample, and so does one with zeros in place of text.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use manyframe_core::{MediaKind, RejectCode, Rejection};
 use serde_json::value::RawValue;
 
 use crate::fields::kind_of_path;
+use crate::json;
 use crate::reject::unexpected_schema;
 
 /// The field with what the files of a sample share of their names.
@@ -95,6 +96,9 @@ impl Sample {
 
     /// Adds the contents of a file that is text or JSON.
     pub(crate) fn add_content(&mut self, part: SamplePart<'_>, content: Vec<u8>) -> Result<(), Rejection> {
+        if has_zeros(&content) {
+            return Err(malformed("a file of it has zeros in place of text".to_owned()));
+        }
         let text = String::from_utf8(content)
             .map_err(|error| malformed(format!("a file of it is not valid UTF-8: {error}")))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -150,6 +154,11 @@ impl Sample {
     }
 }
 
+/// Whether a file was not written to its end, as by a crash: zeros are no text, and nor is UTF-16.
+fn has_zeros(content: &[u8]) -> bool {
+    json::unwritten(content).is_some() || content.trim_ascii_end().ends_with(&[0])
+}
+
 fn malformed(detail: String) -> Rejection {
     Rejection::new(RejectCode::MalformedRecord, detail)
 }
@@ -189,6 +198,18 @@ mod tests {
             assert_eq!(rejection.code, RejectCode::UnexpectedSchema, "{files:?}");
             assert!(rejection.detail.starts_with("two files of the sample have "), "{}", rejection.detail);
         }
+    }
+
+    #[test]
+    fn zeros_in_place_of_text_are_no_sample() {
+        let zeros = "\0".repeat(4000);
+        for content in [&zeros[..20], &format!("a caption{zeros}"), &format!("a{zeros}b"), "\0", "A\0 \0c\0\n\0"] {
+            for ending in ["txt", "caption", "json"] {
+                let rejection = try_sample(&[("jpg", ""), (ending, content)]).unwrap_err();
+                assert_eq!(rejection.detail, "a file of it has zeros in place of text", "{ending} {content:?}");
+            }
+        }
+        assert_eq!(sample(&[("txt", "a\0b")]), r#"{"__key__":"1","txt":"a\u0000b"}"#, "as in a CSV");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_core::{Position, RejectCode};
+use tracing::warn;
 
 use super::container::{Container, LocatedRecords};
 use super::content::{Content, Damage};
@@ -84,10 +85,18 @@ impl Container for TextFile {
             Layout::Delimited(columns) => {
                 let mut records = DelimitedRecords::new(reader, columns);
                 let until_here = damage.clone();
+                let path = self.content.file().path().to_owned();
                 let whole = move || {
                     let found = records.next_record()?;
+                    if !records.is_unended() {
+                        return Ok(found);
+                    }
                     // The end of the last line may be what is lost.
-                    Ok(found.filter(|_| !records.is_unended() || until_here.found().is_none()))
+                    let found = found.filter(|_| until_here.found().is_none());
+                    if found.as_ref().is_some_and(|record| !matches!(record.body, RawBody::Broken { .. })) {
+                        warn!(?path, "the file ends without a line end: its last record may be cut");
+                    }
+                    Ok(found)
                 };
                 until_damage(whole, damage)
             }

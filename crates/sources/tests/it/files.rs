@@ -127,6 +127,29 @@ fn a_tar_that_is_cut_is_incomplete_once() {
 }
 
 #[test]
+fn a_tar_with_zeros_in_place_of_members_is_incomplete() {
+    let members: Vec<Vec<u8>> = (0..40).map(|number| tar_member(&format!("{number:02}.txt"), &[b'a'; 2000])).collect();
+    let mut whole = members.concat();
+    whole.resize((whole.len() + 1024).next_multiple_of(10_240), 0);
+    let num_bytes = members[0].len();
+    let (start, end) = (20 * num_bytes, whole.len());
+    // From a member on; from within one; a few whole ones, behind which others go on.
+    for (hole, num_whole) in [(start..end, 20), (start + 600..end, 20), (start..start + 5 * num_bytes, 35)] {
+        let mut bytes = whole.clone();
+        bytes[hole].fill(0);
+        let file = file_of(&bytes);
+        let raws = read_all(source_of(SourceKind::Auto, SourceOptions::default(), file.path(), "").as_ref());
+        let is_whole = |raw: &&Raw| matches!(raw.body, RawBody::Sample { .. });
+        assert_eq!(raws.iter().filter(is_whole).count(), num_whole);
+        let RawBody::Broken { rejection, .. } = &raws.last().unwrap().body else { panic!("{num_whole}") };
+        assert_eq!(rejection.code, RejectCode::IncompleteFile);
+        assert!(rejection.detail.contains("zeros are in place of members"), "{rejection}");
+    }
+    let file = file_of(&whole);
+    assert_eq!(read_all(source_of(SourceKind::Auto, SourceOptions::default(), file.path(), "").as_ref()).len(), 40);
+}
+
+#[test]
 fn a_part_of_a_directory_has_its_rows_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..3 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{MediaLocation, Record, RejectedRecord};
+use manyframe_skip::skip;
 use manyframe_sources::{SourceKind, SourceOptions};
 
 use crate::support::{parse_all, shown, source_of, turns_of};
@@ -16,10 +17,7 @@ fn samples() -> Option<PathBuf> {
     let shared = shared.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
     let samples = shared.join("samples");
     if !samples.is_dir() {
-        #[expect(clippy::print_stdout, reason = "a test that checks nothing says so")]
-        {
-            println!("skipped: no samples in {}; set MANYFRAME_SHARED to check real records", samples.display());
-        }
+        skip(&format!("no samples in {}; set MANYFRAME_SHARED to check real records", samples.display()));
         return None;
     }
     Some(samples)
