@@ -375,7 +375,7 @@ fn equal_records_that_cannot_be_delivered_have_ids_of_their_own() {
 #[test]
 fn a_file_that_the_dataset_lost_is_made_again() {
     let (workshop, _, built) = good(4);
-    for lost in ["ledger.parquet", "webdataset/image/000000.tar"] {
+    for lost in ["ledger.parquet", "webdataset/image/000000.tar", "README.md", "croissant.json"] {
         fs::remove_file(built.dataset.join(lost)).unwrap();
         let again = workshop.build();
         assert_eq!(again.manifest, built.manifest, "{lost}");

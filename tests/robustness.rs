@@ -70,12 +70,28 @@ fn a_pipe_as_a_media_root_is_an_error_and_one_among_unwanted_images_is_ignored()
     workshop.write("media/good.jpg", photo(1, 60, 40));
     workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
     make_pipe(&workshop.path("benchmark/pipe.jpg"));
+    workshop.write("benchmark/2.jpg", photo(2, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     assert_eq!(workshop.build().manifest.total.num_samples, 1);
     make_pipe(&workshop.path("pipe.zip"));
     let media = format!("source.a.media={}", workshop.text("pipe.zip"));
     let output = run(&["plan", &workshop.pipeline(), "--set", &media, "--output", &workshop.text("other")], 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("neither a file nor a directory"));
+}
+
+#[test]
+fn a_pipe_as_a_tokenizer_or_template_is_an_error() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/good.jpg", photo(1, 60, 40));
+    workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
+    make_pipe(&workshop.path("pipe"));
+    for setting in ["tokenizer", "template"] {
+        let setting = format!("format.{setting}={:?}", workshop.text("pipe"));
+        for command in ["check", "plan"] {
+            let output = run(&[command, &workshop.pipeline(), "--set", &setting], 2);
+            assert!(String::from_utf8_lossy(&output.stderr).contains("neither a file nor a directory"), "{output:?}");
+        }
+    }
 }
 
 #[test]
@@ -215,6 +231,7 @@ fn decoders_that_crash_stall_or_eat_memory_cost_their_records() {
 fn a_decoder_that_crashes_while_images_are_compared_costs_its_record() {
     let mut workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
     workshop.write("benchmark/a.jpg", faulty_photo(30, "crash", true));
+    workshop.write("benchmark/b.jpg", photo(99, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
     let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--fresh"];

@@ -15,9 +15,9 @@ use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone,
-    named_files, read_ledger,
+    BUILD_FACTS_FILE, BuildFacts, CARD_FILE, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry,
+    MANIFEST_FILE, MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName,
+    SourceSummary, WorkDone, named_files, read_ledger,
 };
 use manyframe_pipeline::{Occupant, Pipeline, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
@@ -178,12 +178,16 @@ fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, Engine
         Some(_) => Some(dataset.storage().list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect()),
         None => None,
     };
-    for (path, stated) in named_files(dataset.manifest()) {
+    // What readers expect beside the shards follows from the manifest; only Energon's indexes need more.
+    let Ok(beside) = FilesBeside::of(dataset.manifest(), &NotesByShard::default()) else { return Ok(false) };
+    let beside = beside.paths().chain([CARD_FILE]).map(|path| (path.to_owned(), None));
+    let named = named_files(dataset.manifest()).into_iter().map(|(path, stated)| (path, stated.num_bytes));
+    for (path, num_bytes) in beside.chain(named) {
         let found = match &listed {
             Some(listed) => listed.get(&path).copied(),
             None => dataset.storage().num_bytes(&path)?,
         };
-        if found.is_none() || stated.num_bytes.is_some_and(|stated| found != Some(stated)) {
+        if found.is_none() || num_bytes.is_some_and(|stated| found != Some(stated)) {
             tracing::warn!(dataset = %dataset.location().display(), file = path, "a file of the dataset is missing or cut");
             return Ok(false);
         }

@@ -14,7 +14,7 @@ use manyframe_base::{FileAccess, is_url, on_threads, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::{MediaRoot, is_tar};
-use manyframe_sources::{Merge, SourceError, SourceKind, expect_records};
+use manyframe_sources::{Merge, SourceError, SourceKind, expect_records, walk_samples};
 use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
@@ -213,7 +213,9 @@ impl FileCheck<'_> {
             }),
             PathRole::Links => self.check_all(&text, "a directory", &expect_directory),
             PathRole::Dataset => self.check_dataset(&text),
-            PathRole::Unwanted => self.check_all(&text, "images, videos, directories of them, or a dataset", &exists),
+            PathRole::Unwanted => {
+                self.check_all(&text, "images, videos, directories of them, or a dataset", &expect_files_below)
+            }
             PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),
             PathRole::Model => {
                 let config = Path::new(&text).join("config.json");
@@ -449,6 +451,13 @@ fn absence(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// It is a file, or some file is below it.
+fn expect_files_below(path: &Path) -> Result<(), String> {
+    exists(path)?;
+    let has_files = !path.is_dir() || walk_samples(path).flatten().any(|entry| !entry.file_type().is_dir());
+    if has_files { Ok(()) } else { Err("the directory has no files".to_owned()) }
 }
 
 fn expect_file(path: &Path) -> Result<(), String> {

@@ -82,16 +82,31 @@ struct UnwantedImages(Vec<UnwantedImage>);
 impl UnwantedImages {
     fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
         let mut files = Vec::new();
-        for pattern in context.pipeline.unwanted() {
-            add_pattern(pattern, &mut files)?;
+        // Where the files of each pattern end.
+        let mut ends = Vec::new();
+        for located in context.pipeline.unwanted() {
+            add_pattern(located, &mut files)?;
+            ends.push((located.pattern, files.len()));
         }
         let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
         let mut images = Vec::new();
         let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
+        let mut num_images = Vec::with_capacity(files.len());
         executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
-            images.extend(found?);
+            let found = found?;
+            num_images.push(found.len());
+            images.extend(found);
             Ok::<_, PlanError>(())
         })?;
+        let mut start = 0;
+        for (pattern, end) in ends {
+            // A disk that is not mounted: nothing would be compared, and nobody would know.
+            if num_images.iter().take(end).skip(start).sum::<usize>() == 0 {
+                return Err(unusable(pattern, "no image or video is in it".to_owned()));
+            }
+            start = end;
+        }
+        tracing::info!(num_images = images.len(), "images that no sample may show");
         Ok(Self(images))
     }
 
