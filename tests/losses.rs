@@ -373,20 +373,6 @@ fn equal_records_that_cannot_be_delivered_have_ids_of_their_own() {
 }
 
 #[test]
-fn a_file_that_the_dataset_lost_is_made_again() {
-    let (workshop, _, built) = good(4);
-    for lost in ["ledger.parquet", "webdataset/image/000000.tar"] {
-        fs::remove_file(built.dataset.join(lost)).unwrap();
-        let again = workshop.build();
-        assert_eq!(again.manifest, built.manifest, "{lost}");
-        again.verify();
-    }
-    let shard = fs::OpenOptions::new().write(true).open(built.dataset.join("webdataset/image/000000.tar")).unwrap();
-    shard.set_len(1000).unwrap();
-    workshop.build().verify();
-}
-
-#[test]
 fn annotation_files_that_are_gone_since_the_last_build_are_a_loss() {
     let mut workshop = Workshop::new();
     for number in 0..40 {

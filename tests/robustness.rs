@@ -43,19 +43,6 @@ pub(crate) fn without_privileges(arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_pipe_in_place_of_a_tokenizer_is_an_error() {
-    let mut workshop = Workshop::new();
-    make_pipe(&workshop.path("tokenizer.json"));
-    workshop.add_source("a", "llava", &json!([llava("1", "1.jpg")]), "");
-    let tokenizer = format!("format.tokenizer={}", workshop.text("tokenizer.json"));
-    for command in ["check", "plan", "build"] {
-        let output = run(&[command, &workshop.pipeline(), "--set", &tokenizer, "--quiet"], 2);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains("tokenizer") && stderr.contains("not a file"), "{command}: {stderr}");
-    }
-}
-
-#[test]
 fn pipes_sockets_and_directories_in_the_place_of_media_cost_their_record() {
     let mut workshop = Workshop::new();
     workshop.write("media/good.jpg", photo(1, 60, 40));
@@ -83,13 +70,28 @@ fn a_pipe_as_a_media_root_is_an_error_and_one_among_unwanted_images_is_ignored()
     workshop.write("media/good.jpg", photo(1, 60, 40));
     workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
     make_pipe(&workshop.path("benchmark/pipe.jpg"));
-    workshop.write("benchmark/other.jpg", photo(2, 60, 40));
+    workshop.write("benchmark/2.jpg", photo(2, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     assert_eq!(workshop.build().manifest.total.num_samples, 1);
     make_pipe(&workshop.path("pipe.zip"));
     let media = format!("source.a.media={}", workshop.text("pipe.zip"));
     let output = run(&["plan", &workshop.pipeline(), "--set", &media, "--output", &workshop.text("other")], 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("neither a file nor a directory"));
+}
+
+#[test]
+fn a_pipe_as_a_tokenizer_or_template_is_an_error() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/good.jpg", photo(1, 60, 40));
+    workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
+    make_pipe(&workshop.path("pipe"));
+    for setting in ["tokenizer", "template"] {
+        let setting = format!("format.{setting}={:?}", workshop.text("pipe"));
+        for command in ["check", "plan"] {
+            let output = run(&[command, &workshop.pipeline(), "--set", &setting], 2);
+            assert!(String::from_utf8_lossy(&output.stderr).contains("neither a file nor a directory"), "{output:?}");
+        }
+    }
 }
 
 #[test]
@@ -228,8 +230,8 @@ fn decoders_that_crash_stall_or_eat_memory_cost_their_records() {
 #[test]
 fn a_decoder_that_crashes_while_images_are_compared_costs_its_record() {
     let mut workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
-    workshop.write("benchmark/b.jpg", photo(1000, 40, 300));
     workshop.write("benchmark/a.jpg", faulty_photo(30, "crash", true));
+    workshop.write("benchmark/b.jpg", photo(99, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
     let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--fresh"];

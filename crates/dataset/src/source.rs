@@ -95,6 +95,11 @@ pub enum Excess {
         /// Those of them that other records, of this source or of one before it, are the same as.
         num_duplicates: u64,
     },
+    /// It delivers none, because less than half a record of these is asked for.
+    RoundedToNothing {
+        /// Records that could be drawn.
+        num_available: u64,
+    },
     /// Annotation files that could not be read to their end. How many records they have is unknown, and so is their share.
     IncompleteFiles {
         /// How many there are.
@@ -139,6 +144,10 @@ impl fmt::Display for Excess {
                      [duplicates] remove = \"nothing\""
                 )
             }
+            Self::RoundedToNothing { num_available } => write!(
+                f,
+                "it delivers none of {num_available} records: what is asked of it comes to less than half a record"
+            ),
             Self::IncompleteFiles { num_files: 1 } => f.write_str("an annotation file is incomplete"),
             Self::IncompleteFiles { num_files } => write!(f, "{num_files} annotation files are incomplete"),
             Self::Rejected { num_rejected, num_records, allowed } => {
@@ -182,13 +191,17 @@ impl SourceBudget {
 
     /// Whether the pipeline file asks for at least one record.
     fn is_asked(&self) -> bool {
-        let is_positive = match self.asked.law {
+        match self.asked.law {
             Law::All => true,
             Law::Take(units) => units > 0,
             Law::Weight(weight) => weight > 0.0,
             Law::Repeat(factor) => factor > 0.0,
-        };
-        is_positive && (self.available.num_samples == 0 || self.asked.amount.round() > 0.0)
+        }
+    }
+
+    /// Whether it has records, and less than half of one is asked for.
+    fn is_asked_for_too_little(&self) -> bool {
+        self.available.num_samples > 0 && self.asked.amount.round() == 0.0
     }
 
     /// How it lost more than the share `allowed` of its records, if it did, where this many samples are delivered of those drawn.
@@ -197,7 +210,11 @@ impl SourceBudget {
             return None;
         }
         if num_delivered == 0 && self.is_asked() {
-            return Some(Excess::Nothing { num_seen: self.num_seen, num_duplicates: self.num_duplicates() });
+            return Some(if self.is_asked_for_too_little() {
+                Excess::RoundedToNothing { num_available: self.available.num_samples }
+            } else {
+                Excess::Nothing { num_seen: self.num_seen, num_duplicates: self.num_duplicates() }
+            });
         }
         if let Some(&num_files) = self.rejected.get(&RejectCode::IncompleteFile) {
             return Some(Excess::IncompleteFiles { num_files });
@@ -298,6 +315,11 @@ mod tests {
             assert!(matches!(nothing.excess(0, 0.9), Some(Excess::Nothing { num_seen: seen, .. }) if seen == num_seen));
             assert_eq!(nothing.excess(0, 1.0), None);
         }
+        let little = SourceBudget {
+            asked: Asked { law: Law::Repeat(0.1), amount: 0.4, ..Asked::default() },
+            ..budget(4, 0, &[])
+        };
+        assert_eq!(little.excess(0, 0.05), Some(Excess::RoundedToNothing { num_available: 4 }));
         let unasked = SourceBudget { asked: Asked { law: Law::Take(0), ..Asked::default() }, ..budget(7, 0, &[]) };
         assert_eq!(unasked.excess(0, 0.05), None);
     }

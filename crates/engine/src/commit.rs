@@ -179,17 +179,16 @@ fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, Engine
         Some(_) => Some(dataset.storage().list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect()),
         None => None,
     };
-    let num_bytes = |path: &str| match &listed {
-        Some(listed) => Ok(listed.get(path).copied()),
-        None => dataset.storage().num_bytes(path),
-    };
-    let named = named_files(dataset.manifest());
-    let stated = named.into_iter().map(|(path, stated)| (path, stated.num_bytes));
-    let beside = FilesBeside::of(dataset.manifest(), &NotesByShard::new())?;
+    // What readers expect beside the shards follows from the manifest; only Energon's indexes need more.
+    let Ok(beside) = FilesBeside::of(dataset.manifest(), &NotesByShard::default()) else { return Ok(false) };
     let beside = beside.paths().chain([CARD_FILE]).map(|path| (path.to_owned(), None));
-    for (path, stated) in stated.chain(beside) {
-        let found = num_bytes(&path)?;
-        if found.is_none() || stated.is_some_and(|stated| found != Some(stated)) {
+    let named = named_files(dataset.manifest()).into_iter().map(|(path, stated)| (path, stated.num_bytes));
+    for (path, num_bytes) in beside.chain(named) {
+        let found = match &listed {
+            Some(listed) => listed.get(&path).copied(),
+            None => dataset.storage().num_bytes(&path)?,
+        };
+        if found.is_none() || num_bytes.is_some_and(|stated| found != Some(stated)) {
             tracing::warn!(dataset = %dataset.location().display(), file = path, "a file of the dataset is missing or cut");
             return Ok(false);
         }

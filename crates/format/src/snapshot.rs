@@ -142,23 +142,24 @@ impl ConfiguredToken {
     }
 }
 
-/// Opens a file, and nothing else: to open a pipe waits for whoever writes to it.
-pub(crate) fn open_file(path: &Path) -> io::Result<File> {
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    File::open(path)
-}
-
 /// A file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, FormatError> {
     let unreadable = |source| FormatError::ReadFile { path: path.to_owned(), source };
     let mut text = String::new();
-    open_file(path).map_err(unreadable)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    open_plain(path).map_err(unreadable)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "the file has more than 16 MiB")));
     }
     Ok(text)
+}
+
+/// Opens a file that is no pipe or device: opening those could block forever.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() || metadata.is_dir() {
+        return File::open(path);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a directory"))
 }
 
 /// The JSON object in a file; an empty one if there is no such file.

@@ -14,7 +14,7 @@ use manyframe_base::{FileAccess, is_url, on_threads, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::{MediaRoot, is_tar};
-use manyframe_sources::{Merge, SourceError, SourceKind, expect_records};
+use manyframe_sources::{Merge, SourceError, SourceKind, expect_records, walk_samples};
 use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
@@ -213,10 +213,9 @@ impl FileCheck<'_> {
             }),
             PathRole::Links => self.check_all(&text, "a directory", &expect_directory),
             PathRole::Dataset => self.check_dataset(&text),
-            PathRole::Unwanted => self.check_all(&text, "images, videos, directories of them, or a dataset", &|path| {
-                exists(path)?;
-                if has_file(path) { Ok(()) } else { Err("no file is in it: nothing would be compared".to_owned()) }
-            }),
+            PathRole::Unwanted => {
+                self.check_all(&text, "images, videos, directories of them, or a dataset", &expect_files_below)
+            }
             PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),
             PathRole::Model => {
                 let config = Path::new(&text).join("config.json");
@@ -454,6 +453,13 @@ fn absence(error: &io::Error) -> String {
     }
 }
 
+/// It is a file, or some file is below it.
+fn expect_files_below(path: &Path) -> Result<(), String> {
+    exists(path)?;
+    let has_files = !path.is_dir() || walk_samples(path).flatten().any(|entry| !entry.file_type().is_dir());
+    if has_files { Ok(()) } else { Err("the directory has no files".to_owned()) }
+}
+
 fn expect_file(path: &Path) -> Result<(), String> {
     exists(path)?;
     match (path.is_file(), path.is_dir()) {
@@ -461,12 +467,6 @@ fn expect_file(path: &Path) -> Result<(), String> {
         (_, true) => Err("a directory was found, expected a file".to_owned()),
         _ => Err("neither a file nor a directory".to_owned()),
     }
-}
-
-/// Whether it is a file, or one is below it.
-fn has_file(path: &Path) -> bool {
-    let entries = || fs::read_dir(path).into_iter().flatten().flatten();
-    path.is_file() || entries().any(|entry| has_file(&entry.path()))
 }
 
 fn expect_directory(path: &Path) -> Result<(), String> {

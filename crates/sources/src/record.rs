@@ -9,6 +9,7 @@ use manyframe_core::{
 use crate::artefact::Artefacts;
 use crate::draft::{Draft, DraftPart};
 use crate::fields::{Embedded, EmbeddedPlace, read_id};
+use crate::json::overwritten;
 use crate::kinds::SourceKind;
 use crate::options::{LeadingAnswer, SourceOptions};
 use crate::placement::{Placement, place};
@@ -107,7 +108,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(unexpected_schema(format!("the record is {}, expected an object", other.kind()))),
-        Err(error) => Err(malformed(describe(&error, text, &raw.origin))),
+        Err(error) => Err(overwritten(text).unwrap_or_else(|| malformed(describe(&error, text, &raw.origin)))),
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use manyframe_core::Digest;
 
 use crate::error::{Cause, FormatError};
-use crate::snapshot::{self, TokenizerConfig};
+use crate::snapshot::{self, TokenizerConfig, open_plain};
 use added::{AddedTokens, PromptPart, SpecialTokens};
 use model::{Model, ParsedTokenizer, Prefixes, TokensAround};
 use words::Words;
@@ -211,7 +211,7 @@ impl Tokenizer {
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = snapshot::open_file(path)?;
+    let file = open_plain(path)?;
     let mut bytes = Vec::new();
     // Only a hint: without it, the file is read in pieces.
     _ = bytes.try_reserve(usize::try_from(file.metadata()?.len().min(MAX_FILE_BYTES) + 1).unwrap_or(0));

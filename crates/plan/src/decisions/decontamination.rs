@@ -82,33 +82,31 @@ struct UnwantedImages(Vec<UnwantedImage>);
 impl UnwantedImages {
     fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
         let mut files = Vec::new();
-        // Each pattern, and the number of files up to its last one.
+        // Where the files of each pattern end.
         let mut ends = Vec::new();
         for located in context.pipeline.unwanted() {
             add_pattern(located, &mut files)?;
             ends.push((located.pattern, files.len()));
         }
         let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
-        let (mut images, mut num_images) = (Vec::new(), Vec::with_capacity(files.len()));
+        let mut images = Vec::new();
         let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
+        let mut num_images = Vec::with_capacity(files.len());
         executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
             let found = found?;
             num_images.push(found.len());
             images.extend(found);
             Ok::<_, PlanError>(())
         })?;
-        let mut num_images = num_images.into_iter();
         let mut start = 0;
         for (pattern, end) in ends {
-            if num_images.by_ref().take(end - start).sum::<usize>() == 0 {
-                return Err(unusable(
-                    pattern,
-                    "there is no image and no video, so that nothing would be compared".into(),
-                ));
+            // A disk that is not mounted: nothing would be compared, and nobody would know.
+            if num_images.iter().take(end).skip(start).sum::<usize>() == 0 {
+                return Err(unusable(pattern, "no image or video is in it".to_owned()));
             }
             start = end;
         }
-        tracing::info!(images = images.len(), "no sample may show them");
+        tracing::info!(num_images = images.len(), "images that no sample may show");
         Ok(Self(images))
     }
 

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::fields::kind_of_path;
 use crate::json::{
     ByteWindow, LocatedRecord, MAX_HEAD_BYTES, NextRecord, NotRecords, ReadError, byte_order_mark_length, incomplete,
-    is_overlong, overlong, unwritten,
+    is_overlong, overlong, overwritten, unwritten,
 };
 use crate::raw::RawBody;
 
@@ -90,7 +90,10 @@ impl Columns {
         }
         match self.json_of(&fields) {
             Ok(text) => RawBody::Json(text.into_bytes()),
-            Err(detail) => malformed(detail, line),
+            Err(detail) => match overwritten(line) {
+                Some(rejection) => RawBody::Broken { rejection, head: head_of(line) },
+                None => malformed(detail, line),
+            },
         }
     }
 
@@ -169,10 +172,11 @@ fn fields_of(line: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
 }
 
 fn malformed(detail: String, line: &[u8]) -> RawBody {
-    RawBody::Broken {
-        rejection: Rejection::new(RejectCode::MalformedRecord, detail),
-        head: line.get(..MAX_HEAD_BYTES).unwrap_or(line).to_vec(),
-    }
+    RawBody::Broken { rejection: Rejection::new(RejectCode::MalformedRecord, detail), head: head_of(line) }
+}
+
+fn head_of(line: &[u8]) -> Vec<u8> {
+    line.get(..MAX_HEAD_BYTES).unwrap_or(line).to_vec()
 }
 
 /// Whether a field in quotes goes on behind its closing quote.

@@ -20,6 +20,12 @@ pub const MAX_HEAD_BYTES: usize = 256;
 /// So many zeros in a row are no text that was damaged.
 const LEAST_HOLE_BYTES: usize = 16;
 
+/// So many blanks in a row are no text in a record that cannot be read.
+const LEAST_BLANK_BYTES: usize = 512;
+
+/// This byte and all after it are in no UTF-8 (RFC 3629).
+const FIRST_NEVER_IN_UTF8: u8 = 0xf5;
+
 /// A record and its position in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LocatedRecord {
@@ -71,6 +77,16 @@ pub(crate) fn unwritten(bytes: &[u8]) -> Option<RawBody> {
     let first = memchr::memchr(0, bytes)?;
     let is_hole = memmem::find(bytes.split_at(first).1, &[0; LEAST_HOLE_BYTES]).is_some();
     is_hole.then(|| incomplete("the file has zeros in place of text; this record and others are missing", bytes))
+}
+
+/// What is missing where bytes that are no record have many that occur in no text: others were written over it, by a disk or by
+/// another program.
+pub(crate) fn overwritten(bytes: &[u8]) -> Option<Rejection> {
+    let is_no_text = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte >= FIRST_NEVER_IN_UTF8;
+    let num_no_text = bytes.iter().filter(|&&byte| is_no_text(byte)).count();
+    let is_hole = num_no_text >= LEAST_HOLE_BYTES || memmem::find(bytes, &[b' '; LEAST_BLANK_BYTES]).is_some();
+    let detail = "the file has something else in place of text; this record and others are missing";
+    is_hole.then(|| Rejection::new(RejectCode::IncompleteFile, detail))
 }
 
 /// The bytes before the end of the file: a record if it ends, else one that was cut off.

@@ -72,6 +72,30 @@ fn zeros_that_nobody_wrote_over_are_the_end_of_an_incomplete_file() {
 }
 
 #[test]
+fn what_was_written_over_records_is_an_incomplete_file() {
+    let records: Vec<String> = (0..40).map(|n| format!("{{\"data\": [\"question {n}\", \"answer {n}\"]}}")).collect();
+    let noise: Vec<u8> = (0..500_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for text in [records.join("\n"), format!("[{}]", records.join(", "))] {
+        for hole in [&[0xff; 500][..], &[b' '; 600], &noise, &[0; 500]] {
+            let mut bytes = text.clone().into_bytes();
+            bytes[700..700 + hole.len()].copy_from_slice(hole);
+            let file = file_of(&bytes);
+            let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
+            let codes: Vec<String> = parsed.iter().map(shown).collect();
+            assert!(codes.iter().any(|code| code == "incomplete_file"), "{:?}: {codes:?}", hole[0]);
+        }
+    }
+    // One bad record is no hole: Latin-1, a forgotten quote, an escape sequence.
+    for bad in
+        [&b"{\"data\": [\"caf\xe9\", \"b\"]}"[..], b"{\"data\": [\"a, \"b\"]}", b"{\"data\": [\"\x1b[31ma\", \"b\"]}"]
+    {
+        let file = file_of([bad, b"\n", records[0].as_bytes(), b"\n"].concat());
+        let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
+        assert_eq!(shown(&parsed[0]), "malformed_record", "{}", String::from_utf8_lossy(bad));
+    }
+}
+
+#[test]
 fn a_compressed_file_that_is_cut_is_incomplete_once() {
     let records: Vec<String> = (0..500_u32)
         .map(|number| format!(r#"{{"id": {number}, "data": ["a", "{}"]}}"#, number.wrapping_mul(2_654_435_761)))
