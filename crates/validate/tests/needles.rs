@@ -245,7 +245,8 @@ fn text_that_gives_answers_away_is_found_out() {
 #[test]
 fn a_task_of_several_sources_is_told_apart_by_them() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut measures, usage) = ask(&Haystacks::new(Shown::Needle), &TextReader, &folder.path().join("journal")).unwrap();
+    let (mut measures, usage) =
+        ask(&Haystacks::new(Shown::Needle), &TextReader, &folder.path().join("journal")).unwrap();
     let task = measures[0].facts.task.clone();
     let names = |measures: &[QuestionMeasure]| {
         let report = report(measures, usage.clone());
