@@ -21,6 +21,10 @@ fn table_of(needles: &[Value], separator: char) -> String {
     line(names.map(str::to_owned).to_vec()) + &rows.collect::<String>()
 }
 
+fn lines_of(needles: &[Value]) -> String {
+    needles.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn needles_in_tables_are_those_of_json_lines() {
     let mut rows = [needles(), vec![clip()]].concat();
@@ -31,8 +35,7 @@ fn needles_in_tables_are_those_of_json_lines() {
         let answer = run(&["needles", &set.workshop.pipeline(), "--set", &annotations, "--json", "--quiet"], 0);
         serde_json::from_slice::<Value>(&answer.stdout).unwrap()
     };
-    let lines = rows.iter().map(|row| format!("{row}\n")).collect::<String>();
-    let json_lines = set.workshop.write("needles.jsonl", lines);
+    let json_lines = set.workshop.write("needles.jsonl", lines_of(&rows));
     let wanted = grid(&json_lines.display().to_string());
     for (name, separator) in [("needles.csv", ','), ("needles.tsv", '\t')] {
         let table = set.workshop.write(name, table_of(&rows, separator));
@@ -53,15 +56,16 @@ fn directory_of_needles() -> Set {
     let media = set.workshop.path("media");
     for (folder, names) in [("films", &["wide.mp4", "tall.mp4"][..]), ("photos", &[])] {
         fs::create_dir_all(media.join(folder)).unwrap();
-        names.iter().for_each(|name| fs::rename(media.join(name), media.join(folder).join(name)).unwrap());
+        for name in names {
+            fs::rename(media.join(name), media.join(folder).join(name)).unwrap();
+        }
     }
     for number in 0..12 {
         let name = format!("photo{number}.jpg");
         fs::rename(media.join(&name), media.join("photos").join(&name)).unwrap();
     }
-    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
     for name in ["needles.jsonl", "needles-2.jsonl"] {
-        set.workshop.write(&format!("media/{name}"), &lines);
+        set.workshop.write(&format!("media/{name}"), lines_of(&rows));
     }
     set
 }

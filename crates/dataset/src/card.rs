@@ -7,7 +7,7 @@ use std::path::Path;
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::write_atomic;
-use manyframe_core::Digest;
+use manyframe_core::{Digest, NeedleTask};
 use manyframe_shards::{BesideShards, DatasetFacts, EnergonIndex, FinishedShard, ShardFormat};
 use manyframe_storage::{LocalDirectory, Storage};
 use serde_json::Value;
@@ -221,8 +221,14 @@ fn write_needles(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     )?;
     writeln!(card, "|---|---|---|---|--:|--:|---|")?;
     for (source, set) in sets {
+        let tasks: Vec<NeedleTask> =
+            set.get("tasks").and_then(|tasks| serde_json::from_value(tasks.clone()).ok()).unwrap_or_default();
+        let has_depth = tasks.iter().any(|task| task.has_depth());
         let keys = ["tasks", "lengths", "depths", "questions_per_cell", "num_options", "place"];
-        let cells = keys.map(|key| set.get(key).map(listed).unwrap_or_default());
+        let cells = keys.map(|key| match set.get(key) {
+            Some(_) if key == "depths" && !has_depth => String::new(),
+            value => value.map(listed).unwrap_or_default(),
+        });
         writeln!(card, "| {} | {} |", source.get("name").map(text).unwrap_or_default(), cells.join(" | "))?;
     }
     Ok(())

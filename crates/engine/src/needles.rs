@@ -109,11 +109,11 @@ pub(crate) fn check_images(
     };
     let question = source.read_at(origin).ok().and_then(|raw| question_of(&raw));
     let no_question = || MediaError::rejected(RejectCode::UnexpectedSchema, "the record asks nothing");
-    let placed = question.ok_or_else(no_question)?.needles;
+    let of_question = question.ok_or_else(no_question)?.needles;
     let images = encoded.iter().filter_map(|visual| visual.images.first());
     let fingerprint = |image: &SampleImage| Ok(ImageFingerprint::of(&decode_rgb(&image.bytes, limits)?.view()));
     let fingerprints: Vec<ImageFingerprint> = images.map(fingerprint).collect::<Result<_, MediaError>>()?;
-    let places: BTreeSet<u32> = placed.iter().flat_map(|needle| needle.indices.clone()).collect();
+    let places: BTreeSet<u32> = of_question.iter().flat_map(|needle| needle.indices.clone()).collect();
     let (needles, haystack): (BTreeMap<u32, _>, BTreeMap<u32, _>) =
         (0..).zip(fingerprints).partition(|(index, _)| places.contains(index));
     for (needle, of_needle) in &needles {
@@ -127,5 +127,5 @@ pub(crate) fn check_images(
         let first = needle.indices.iter().find_map(|index| needles.get(index));
         (format!("the needle {:?}", needle.name), first.into_iter().copied().collect())
     };
-    check_needles_alike(&placed.into_iter().map(of_needle).collect(), options.max_distance)
+    check_needles_alike(&of_question.into_iter().map(of_needle).collect(), options.max_distance)
 }

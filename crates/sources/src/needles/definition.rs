@@ -103,12 +103,10 @@ impl Number {
             None => Ok(None),
             Some(Self::Number(number)) => Ok(Some(number)),
             Some(Self::Text(text)) if text.trim().is_empty() => Ok(None),
-            Some(Self::Text(text)) => {
-                let number = text.trim().parse().map_err(|_: std::num::ParseFloatError| {
-                    format!("`{key}` of {name:?} is {text:?}, expected a number")
-                })?;
-                Ok(Some(number))
-            }
+            Some(Self::Text(text)) => match text.trim().parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(format!("`{key}` of {name:?} is {text:?}, expected a number")),
+            },
         }
     }
 }

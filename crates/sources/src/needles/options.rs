@@ -144,13 +144,17 @@ impl NeedleOptions {
             !of_images.is_empty() && self.images.is_empty() && self.image_sources.is_empty(),
             "has no images among which needles are hidden",
         );
-        problem(self.num_from_source == 0, "takes 0 media from each source");
+        problem(
+            !(1..=1_000_000).contains(&self.num_from_source),
+            "takes 0 media from each source, or more than a million",
+        );
         problem(self.lengths.is_empty(), "has no lengths: numbers of frames, such as [64, 128]");
         problem(self.lengths.contains(&0), "has a length of 0 frames");
         problem(self.lengths.iter().any(|&length| length > 1 << 16), "has a length of more than 65536 frames");
         problem(self.depths.is_empty(), "has no depths: thousandths, such as [0, 500, 1000]");
         problem(self.depths.iter().any(|&depth| depth > 1000), "has a depth of more than 1000 thousandths");
-        problem(self.questions_per_cell == 0, "has no questions per cell");
+        problem(!(1..=100_000).contains(&self.questions_per_cell), "has no questions per cell, or more than 100000");
+        problem(self.max_distance > 64, "has a max_distance of more than 64 bits");
         problem(!(self.interval_s.is_finite() && self.interval_s > 0.0), "has an interval that is not above 0");
         problem(self.num_options == 1 || self.num_options > 26, "has 1 option, or more than 26; 0 is a free answer");
         let has_two = |list: &[u32]| list.iter().collect::<BTreeSet<_>>().len() < list.len();

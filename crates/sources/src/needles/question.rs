@@ -285,8 +285,8 @@ impl<'a> Questions<'a> {
         let num_places = self.num_places(cell, &[needle]);
         let index = self.start_at(cell.depth.unwrap_or(0), cell, &[needle])?;
         let of_depth = |&depth: &u32| index_at(depth, cell.length, num_places);
-        let places: Vec<u32> = self.options.depths.iter().map(of_depth).collect();
-        let others = other_places(chance, (&places, index), self.options.num_options)
+        let of_grid: Vec<u32> = self.options.depths.iter().map(of_depth).collect();
+        let others = other_places(chance, (&of_grid, index), self.options.num_options)
             .map_err(|lacking| format!("{} among {} images {lacking}", cell.task.as_str(), cell.length))?;
         let name = |place: u32| format!("Image {}", place + 1);
         let wrong = others.into_iter().map(name).collect();

@@ -101,7 +101,7 @@ fn a_task_with_fewer_answers_than_options_is_a_problem() {
     use NeedleTask as Task;
     let problems = |task, num_options, num_needles| {
         let depths = vec![0, 1000];
-        NeedleOptions { num_options, num_needles, depths, ..set(task, 1) }.problems()
+        NeedleOptions { depths, num_options, num_needles, ..set(task, 1) }.problems()
     };
     assert_eq!(
         problems(Task::OrderingInsert, 4, 2),
