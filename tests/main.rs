@@ -61,6 +61,8 @@ mod upload;
 mod urls;
 mod validate;
 mod verify;
+#[cfg(feature = "video")]
+mod video_packs;
 mod web;
 #[cfg(not(feature = "video"))]
 mod without_video;

@@ -39,7 +39,7 @@ pub(crate) fn package_python(environment: &str) -> Command {
 }
 
 /// Runs a test file of the package, or some classes of it, with one of the environments.
-fn run_tests(environment: &str, file: &str, variables: &[(&str, &dyn AsRef<OsStr>)]) {
+pub(crate) fn run_tests(environment: &str, file: &str, variables: &[(&str, &dyn AsRef<OsStr>)]) {
     let mut command = package_python(environment);
     command.current_dir(root().join("crates/python/tests"));
     for (name, value) in variables {
@@ -129,6 +129,14 @@ fn loaders_of_pytorch_give_every_pack_once() {
 }
 
 #[test]
+fn the_cooker_for_energon_gives_every_sample() {
+    if has_torch() {
+        let (_workshop, dataset) = packed("", "max_shard_samples = 5");
+        run_tests("torch", "test_energon.py", &[("MANYFRAME_DATASET", &dataset)]);
+    }
+}
+
+#[test]
 fn a_training_loop_has_the_losses_of_validate() {
     if has_torch() {
         let (workshop, dataset) = packed("", "");
@@ -144,7 +152,9 @@ fn a_training_loop_has_the_losses_of_validate() {
 fn what_cannot_be_read_is_named() {
     let mut workshop = Workshop::new();
     workshop.write("media/0.jpg", photo(0, 40, 40));
+    workshop.write("media/1.jpg", photo(1, 40, 40));
     workshop.add_source("a", "llava", &json!([llava("r0", "0.jpg")]), "");
+    workshop.add_source("b", "llava", &json!([llava("r0", "1.jpg")]), "");
     let dataset = workshop.build().dataset;
     run(&["verify", &dataset.display().to_string(), "--quiet"], 0);
     run_tests("readers", "test_errors.py", &[("MANYFRAME_UNPACKED", &dataset)]);

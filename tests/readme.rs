@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use crate::clients::has_torch;
 use crate::demo::stages;
 use crate::python_package::package_python;
-use crate::support::{Built, photo, python, root, run, stdout};
+use crate::support::{Built, photo, root, run, stdout};
 
 fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
@@ -34,7 +33,7 @@ fn the_python_of_the_pages_reads_the_demo() {
     std::fs::create_dir(home.path().join("out")).unwrap();
     std::os::unix::fs::symlink(stages()[2].parent().unwrap(), home.path().join("out/demo")).unwrap();
     for (environment, code) in blocks.into_iter().filter(|(environment, _)| environment != "torch" || has_torch()) {
-        let output = Command::new(python(&environment))
+        let output = package_python(&environment)
             .current_dir(home.path())
             .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", home.path())

@@ -4,6 +4,7 @@
     read_packs.py parquet DIR DATASET    packed Parquet; needs: pip install pyarrow
     read_packs.py bridge DIR             packed Parquet as Megatron-Bridge's loader trains on it; needs: pip install pyarrow torch,
                                          and the modules of `megatron.bridge.data.packing`
+    read_packs.py sizes DIR SIDE FRAMES  packed Parquet with grids of patches of so many pixels and frames; needs: pip install pyarrow pillow
     read_packs.py xtuner DIR             XTuner's preset packs; needs: pip install numpy
 
 Prints one line of JSON with counts, or of `index` one a sample; exits with 1 at the first pack that does not hold.
@@ -105,6 +106,26 @@ def check_pack(pack, samples):
     assert not images
 
 
+def sizes(folder, side, frames):
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    counts = {"num_images": 0, "num_videos": 0}
+    for path in sorted(glob.glob(f"{folder}/*.parquet")):
+        for pack in pq.read_table(path).to_pylist():
+            grids = {kind: [*zip(*[iter(pack[f"{kind}_grid_thw"])] * 3, strict=True)] for kind in ("image", "video")}
+            expected = {kind: {(columns * int(side), rows * int(side)) for _, rows, columns in grids[kind]} for kind in grids}
+            shown = [Image.open(io.BytesIO(image["bytes"])).size for image in pack["images"]]
+            # How often each size is there follows from the grids, but for the last frame of a video of an odd number.
+            assert set(shown) == expected["image"] | expected["video"], (shown, expected)
+            num_steps = sum(steps for steps, _, _ in grids["video"])
+            num_frames = len(shown) - len(grids["image"])
+            assert num_steps * int(frames) - len(grids["video"]) <= num_frames <= num_steps * int(frames)
+            counts["num_images"] += len(shown)
+            counts["num_videos"] += len(grids["video"])
+    return counts
+
+
 def bridge(folder):
     import pyarrow.parquet as pq
 
@@ -174,4 +195,4 @@ def xtuner(folder):
 if sys.argv[1] == "index":
     index(*sys.argv[2:])
 else:
-    print(json.dumps({"parquet": parquet, "bridge": bridge, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"parquet": parquet, "sizes": sizes, "bridge": bridge, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))

@@ -23,7 +23,7 @@ use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
 use serde::Serialize;
 
 use crate::error::EngineError;
-use crate::exported::{Exported, images_of};
+use crate::exported::{Exported, FrameSize, images_of};
 use crate::needle_export::write_lmms_eval;
 use crate::pack_reader::PackReader;
 use crate::packed::{write_packed_parquet, write_xtuner_packs};
@@ -221,7 +221,7 @@ impl<'o> LlavaWriter<'o> {
 
     /// Writes the images of a sample; returns their paths, as records have them.
     fn write_images(&mut self, sample: &Sample) -> Result<Vec<String>, EngineError> {
-        let images = images_of(sample)?;
+        let images = images_of(sample, FrameSize::Own)?;
         let mut paths = Vec::with_capacity(images.len());
         for (index, image) in images.iter().enumerate() {
             let number = self.done.num_images / DIRECTORY_ENTRIES;

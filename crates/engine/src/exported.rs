@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use manyframe_core::{Sample, SampleImage};
 use manyframe_media::video::decode_clip;
-use manyframe_media::{ImagePolicy, MediaError, prepare_pixels};
+use manyframe_media::{ImagePolicy, MediaError, MediaLimits, prepare_pixels};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -23,13 +23,22 @@ pub struct Exported {
     pub num_bytes: u64,
 }
 
+/// The size at which frames of video files are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameSize {
+    /// Their own: the trainer resizes them.
+    Own,
+    /// That at which their tokens were counted.
+    Counted,
+}
+
 /// The images of a sample. Its trainers read images only: the frames of a video file are encoded.
-pub(crate) fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, EngineError> {
+pub(crate) fn images_of(sample: &Sample, size: FrameSize) -> Result<Cow<'_, [SampleImage]>, EngineError> {
     if sample.clips.is_empty() {
         return Ok(Cow::Borrowed(&sample.images));
     }
     let undecodable = |error: MediaError| EngineError::Clip { id: sample.id.to_string(), detail: error.to_string() };
-    let policy = ImagePolicy::default();
+    let limits = MediaLimits::default();
     let (mut images, mut clips) = (Vec::new(), sample.clips.iter());
     for visual in &sample.visuals {
         let clip = visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?)));
@@ -37,7 +46,9 @@ pub(crate) fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, Engin
             images.extend(sample.images.iter().skip(visual.first_image).take(visual.num_images).cloned());
             continue;
         };
-        for frame in decode_clip(clip, frames, &policy.limits).map_err(undecodable)? {
+        let model = visual.model.as_ref().filter(|_| size == FrameSize::Counted);
+        let policy = ImagePolicy { size_px: model.map(|model| model.resized_px), ..ImagePolicy::default() };
+        for frame in decode_clip(clip, frames, &limits).map_err(undecodable)? {
             images.push(prepare_pixels(&frame, &policy).map_err(undecodable)?);
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! One pack is in memory at a time. Token ids that shards do not hold are made again, with the tokenizer of the dataset.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 use manyframe_base::{FileError, Progress, Step};
 use manyframe_core::{Role, Sample};
 use manyframe_dataset::{DatasetReader, PackRow};
+use manyframe_media::DeliveredSize;
 use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError};
 use serde_json::json;
 
 use crate::error::EngineError;
-use crate::exported::{Exported, images_of};
+use crate::exported::{Exported, FrameSize, images_of};
 use crate::pack_reader::PackReader;
 
 /// A file of packed Parquet is closed when its images and ids have this many bytes.
@@ -31,6 +33,11 @@ pub(crate) fn write_packed_parquet(
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let reader = PackReader::open(dataset)?;
+    // As the images are that the shards hold.
+    let frame_size = match dataset.manifest().pipeline_with(&BTreeMap::new())?.file.delivered_size() {
+        DeliveredSize::Processor => FrameSize::Counted,
+        DeliveredSize::Original => FrameSize::Own,
+    };
     let mut done = Exported::default();
     let mut files = PackFiles { directory: staged, open: None, num_files: 0, num_bytes: 0 };
     progress.start(Step::Export, dataset.manifest().total.num_samples);
@@ -39,7 +46,7 @@ pub(crate) fn write_packed_parquet(
         let mut samples = reader.samples(&pack)?;
         let sequence = reader.sequence(&pack, &mut samples)?;
         for sample in samples.iter_mut().filter(|sample| !sample.clips.is_empty()) {
-            sample.images = images_of(sample)?.into_owned();
+            sample.images = images_of(sample, frame_size)?.into_owned();
         }
         files.write(&pack, &samples, &sequence)?;
         done.num_records += 1;

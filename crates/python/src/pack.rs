@@ -99,13 +99,18 @@ impl PackWork {
         Ok(ReadPack { row, samples })
     }
 
-    /// The images of the pack that this rank encodes.
-    fn image_range(&self, row: &PackRow) -> Result<Range<u64>, String> {
+    /// The images of the pack that this rank encodes: those that the index gives it, but for a video whose values are made of
+    /// several frames at a time, which is divided between these.
+    fn image_range(&self, ReadPack { row, samples }: &ReadPack) -> Result<Range<u64>, String> {
         let all = 0..row.cu_images.last().copied().unwrap_or(0);
         let Some(GroupRank { rank, degree }) = self.group else { return Ok(all) };
         let bounds = row.rank_images.get(rank).zip(row.rank_images.get(rank + 1));
         let range = bounds.filter(|_| row.rank_images.len() == degree + 1).map(|(start, end)| *start..*end);
-        range.ok_or_else(|| not_for(row.pack, degree))
+        let range = range.ok_or_else(|| not_for(row.pack, degree))?;
+        Ok(match &self.images {
+            ImageForm::Values(law) => law.next_step(samples, range.start)..law.next_step(samples, range.end),
+            ImageForm::None | ImageForm::Encoded | ImageForm::Pixels => range,
+        })
     }
 }
 
@@ -119,7 +124,7 @@ impl Work for PackWork {
 
     fn prepare(&self, job: u64) -> Result<(ReadPack, u64), String> {
         let read = self.read(job).map_err(|error| message(&error))?;
-        let range = self.image_range(&read.row)?;
+        let range = self.image_range(&read)?;
         let share = |num_bytes: u64| {
             let num_images = read.row.cu_images.last().copied().unwrap_or(0).max(1);
             num_bytes * (range.end - range.start) / num_images
@@ -137,8 +142,8 @@ impl Work for PackWork {
     }
 
     fn finish(&self, prepared: ReadPack) -> Result<LoadedPack, String> {
+        let image_range = self.image_range(&prepared)?;
         let ReadPack { row, mut samples } = prepared;
-        let image_range = self.image_range(&row)?;
         let mut sequence = self.reader.sequence(&row, &mut samples).map_err(|error| message(&error))?;
         sequence.pad(row.padded_tokens as usize);
         let chunks = match self.group {

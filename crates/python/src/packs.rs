@@ -18,7 +18,7 @@ use crate::error::{DatasetError, exception};
 use crate::pack::{GroupRank, ImageForm, LoadedPack, PackImages, PackWork};
 use crate::pixels::PixelLaw;
 use crate::prefetch::{Next, Prefetch};
-use crate::values::{PixelValues, TileParts};
+use crate::values::{PatchGrids, PixelValues, TileParts};
 
 /// Time after which a waiting interpreter looks whether somebody pressed Ctrl-C.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -67,10 +67,12 @@ impl Packs {
         let settings = summary.map(|summary| &summary.settings);
         let (ranks, scheme) = settings.map_or((1, None), |settings| (settings.ranks.get(), settings.sequence_parallel));
         let capacity_tokens = summary.map_or(0, |summary| summary.capacity_tokens);
+        // A group of one has whole packs, which the index does not divide.
+        let group = group.filter(|group| scheme.is_some() || *group != (0, 1));
         let group = group.map(|(rank, degree)| GroupRank { rank, degree });
         if let Some(GroupRank { rank, degree }) = group {
             let packed_for = scheme.map_or(1, |scheme| scheme.layout().degree());
-            if scheme.is_none() || packed_for != degree as u64 || rank >= degree {
+            if packed_for != degree as u64 {
                 let message = format!(
                     "sequence_parallel=({rank}, {degree}): the packs are divided over {packed_for} ranks; \
                      `manyframe pack DATASET --set sequence_parallel=zigzag:{degree}` packs the samples again for {degree}"
@@ -188,11 +190,15 @@ fn set_images(py: Python<'_>, dictionary: &Bound<'_, PyDict>, images: PackImages
             let arrays = images.into_iter().map(|image| pixels_to_array(py, image));
             dictionary.set_item("images", PyList::new(py, arrays.collect::<PyResult<Vec<_>>>()?)?)
         }
-        PackImages::Values(PixelValues { images, videos, shape, parts }) => {
+        PackImages::Values(PixelValues { images, videos, shape, parts, grids }) => {
             for (name, values) in [("pixel_values", images), ("pixel_values_videos", videos)] {
                 let each = shape.iter().product::<usize>().max(1);
                 let whole: Vec<usize> = std::iter::once(values.len() / each).chain(shape.iter().copied()).collect();
                 dictionary.set_item(name, array_of_shape(py, values, &whole)?)?;
+            }
+            if let Some(PatchGrids { images, videos }) = grids {
+                dictionary.set_item("rank_image_grid_thw", rows(py, images.into_iter(), 3)?)?;
+                dictionary.set_item("rank_video_grid_thw", rows(py, videos.into_iter(), 3)?)?;
             }
             if let Some(TileParts { image_tiles, image_sizes, video_frames }) = parts {
                 dictionary.set_item("image_tiles", array(py, image_tiles)?)?;

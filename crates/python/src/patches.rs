@@ -16,13 +16,13 @@ pub(crate) struct PatchCut {
 }
 
 impl PatchCut {
-    /// Appends the patches of an image, or of the frames of a video.
+    /// Appends the patches of an image, or of the frames of a video; returns their number in time, height and width.
     pub(crate) fn append(
         &self,
         frames: &[RgbImage],
         (width, height): (u32, u32),
         target: &mut Vec<f32>,
-    ) -> Result<(), String> {
+    ) -> Result<[i64; 3], String> {
         let block = self.side * self.merge;
         if !(width as usize).is_multiple_of(block) || !(height as usize).is_multiple_of(block) {
             return Err(format!("{width} × {height} px are no whole patches"));
@@ -44,7 +44,9 @@ impl PatchCut {
                 }
             }
         }
-        Ok(())
+        let num_rows = |px: u32| (px as usize / self.side).cast_signed() as i64;
+        let num_steps = frames.len().div_ceil(self.num_frames).cast_signed() as i64;
+        Ok([num_steps, num_rows(height), num_rows(width)])
     }
 
     /// Appends a patch: of each channel, its rows in each frame.
@@ -79,7 +81,8 @@ mod tests {
         let plain = Normalisation { mean: [0.0; 3], deviation: [1.0 / 255.0; 3] };
         let cut = PatchCut { side: 2, merge: 2, num_frames: 2, levels: Levels::of(&plain) };
         let mut values = Vec::new();
-        cut.append(&[frame(0), frame(1), frame(2)], (12, 8), &mut values).unwrap();
+        let grid = cut.append(&[frame(0), frame(1), frame(2)], (12, 8), &mut values).unwrap();
+        assert_eq!(grid, [2, 4, 6]);
         let values: Vec<u8> = values.iter().map(|value| value.round() as u8).collect();
         let patches: Vec<&[u8]> = values.chunks(3 * 2 * 4).collect();
         assert_eq!(patches.len(), 2 * 6 * 4);

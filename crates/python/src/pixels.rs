@@ -17,7 +17,7 @@ use manyframe_vision::{Family, PixelForm};
 
 use crate::patches::PatchCut;
 use crate::tiles::{self, TileCut};
-use crate::values::{Levels, PixelValues, TileParts};
+use crate::values::{Levels, PatchGrids, PixelValues, TileParts};
 
 /// How the pixels of a family become values.
 #[derive(Debug, Clone)]
@@ -51,7 +51,8 @@ impl PixelLaw {
     /// The values of no image.
     pub(crate) fn nothing(&self) -> PixelValues {
         let parts = matches!(self.form, PixelForm::Tiles { .. }).then(TileParts::default);
-        PixelValues { shape: self.shape.clone(), parts, ..PixelValues::default() }
+        let grids = matches!(self.form, PixelForm::Patches { .. }).then(PatchGrids::default);
+        PixelValues { shape: self.shape.clone(), parts, grids, ..PixelValues::default() }
     }
 
     /// About how many bytes the values of samples take.
@@ -69,6 +70,21 @@ impl PixelLaw {
             PixelForm::Tiles { .. } => tiles::num_values(&self.family, sample),
         };
         4 * samples.iter().map(num_values).sum::<u64>()
+    }
+
+    /// The first of a pack's images from which on a rank can make values: `image`, or where the next step of its video begins. Frames
+    /// of a step make values only together.
+    pub(crate) fn next_step(&self, samples: &[Sample], image: u64) -> u64 {
+        let PixelForm::Patches { frames_per_step, .. } = self.form else { return image };
+        let mut first = 0;
+        for visual in samples.iter().flat_map(|sample| &sample.visuals) {
+            let end = first + visual.num_images as u64;
+            if visual.kind == VisualKind::Video && (first..end).contains(&image) {
+                return (first + (image - first).next_multiple_of(u64::from(frames_per_step))).min(end);
+            }
+            first = end;
+        }
+        image
     }
 
     /// Appends the values of some images of a sample, which are these.
@@ -113,23 +129,31 @@ fn extend_with_patches(
     images: &[RgbImage],
     range: Range<usize>,
 ) -> Result<(), String> {
-    for visual in &sample.visuals {
-        let of_visual = visual.first_image..visual.first_image + visual.num_images;
-        if of_visual.end <= range.start || of_visual.start >= range.end {
-            continue;
-        }
-        if of_visual.start < range.start || of_visual.end > range.end {
-            let id = sample.id;
-            return Err(format!(
-                "a video of sample {id} is divided between ranks; its frames make pixel values only together"
-            ));
-        }
-        let frames = images.get(of_visual.start - range.start..of_visual.end - range.start);
+    let PixelValues { images: of_images, videos: of_videos, grids, .. } = values;
+    let grids = grids.get_or_insert_default();
+    for (visual, shown) in visuals_within(sample, range.clone()).filter(|(_, shown)| !shown.is_empty()) {
+        let frames = images.get(shown.start - range.start..shown.end - range.start);
         let frames = frames.ok_or_else(|| format!("sample {} lacks images", sample.id))?;
-        let target = if visual.kind == VisualKind::Video { &mut values.videos } else { &mut values.images };
-        cut.append(frames, resized_px(visual), target)?;
+        let (target, grids) = match visual.kind {
+            VisualKind::Video => (&mut *of_videos, &mut grids.videos),
+            VisualKind::Image | VisualKind::Tiled => (&mut *of_images, &mut grids.images),
+        };
+        grids.extend(cut.append(frames, resized_px(visual), target)?);
     }
     Ok(())
+}
+
+/// The visuals of a sample, and which of their images are within a range of the sample's. Frames of its video files count among
+/// these.
+pub(crate) fn visuals_within(
+    sample: &Sample,
+    range: Range<usize>,
+) -> impl Iterator<Item = (&SampleVisual, Range<usize>)> {
+    sample.visuals.iter().scan(0, move |end, visual| {
+        let start = *end;
+        *end += visual.num_images;
+        Some((visual, start.max(range.start)..(*end).min(range.end)))
+    })
 }
 
 /// The size that the family's processor brings a visual to.

@@ -9,6 +9,7 @@ use manyframe_format::ResolvedVisual;
 use manyframe_media::{RgbImage, resize, resize_lanczos};
 use manyframe_vision::{CanvasFit, Family, Geometry, Layout, Size};
 
+use crate::pixels::visuals_within;
 use crate::values::{Levels, PixelValues};
 
 /// How images become tiles.
@@ -67,12 +68,9 @@ impl TileCut {
     ) -> Result<(), String> {
         let PixelValues { images: of_images, videos: of_videos, parts, .. } = values;
         let parts = parts.get_or_insert_default();
-        for (visual, layout) in sample.visuals.iter().zip(layouts(family, sample)?) {
-            let end = (visual.first_image + visual.num_images).min(range.end);
-            let shown = visual.first_image.max(range.start)..end;
-            if shown.is_empty() {
-                continue;
-            }
+        let layouts = layouts(family, sample)?;
+        let visuals = visuals_within(sample, range.clone()).zip(layouts);
+        for ((visual, shown), layout) in visuals.filter(|((_, shown), _)| !shown.is_empty()) {
             let shown = images.get(shown.start - range.start..shown.end - range.start);
             let shown = shown.ok_or_else(|| format!("sample {} lacks images", sample.id))?;
             let is_video = visual.kind == VisualKind::Video;

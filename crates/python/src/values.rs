@@ -12,6 +12,15 @@ pub(crate) struct PixelValues {
     pub(crate) shape: Vec<usize>,
     /// Which of them are of which image and which video, where they are tiles.
     pub(crate) parts: Option<TileParts>,
+    /// Where they are patches: those of each image and each video that is here.
+    pub(crate) grids: Option<PatchGrids>,
+}
+
+/// Patches in time, height and width of each image and each video, or of the part of it that is here.
+#[derive(Default)]
+pub(crate) struct PatchGrids {
+    pub(crate) images: Vec<i64>,
+    pub(crate) videos: Vec<i64>,
 }
 
 /// How tiles and frames are divided among images and videos.

@@ -1,5 +1,6 @@
 """Samples and ledger, by number and by id."""
 
+import ast
 import io
 import json
 import os
@@ -92,6 +93,23 @@ class Ledger(unittest.TestCase):
         dataset = manyframe.Dataset(LOCATION)
         self.assertEqual(dataset.to_arrow().column("id").to_pylist(), [row["id"] for row in self.ledger])
         self.assertEqual((dataset.to_pandas()["status"] == "delivered").sum(), len(dataset))
+
+
+class Documentation(unittest.TestCase):
+    def test_help_says_what_the_stubs_say(self):
+        with open(os.path.join(os.path.dirname(manyframe.__file__), "_native.pyi")) as file:
+            stubs = {stub.name: stub for stub in ast.parse(file.read()).body if isinstance(stub, ast.ClassDef)}
+        for name in ("Sample", "Image", "Video"):
+            members = [member for member in stubs[name].body if isinstance(member, ast.FunctionDef)]
+            self.assertGreater(len(members), 2)
+            for member in members:
+                found = getattr(getattr(manyframe, name), member.name).__doc__
+                self.assertEqual(found.split(), ast.get_docstring(member).split(), f"{name}.{member.name}")
+
+    def test_help_lists_what_a_pack_holds(self):
+        listed = manyframe.Pack.__doc__.split("----------\n")[1]
+        names = [name for line in listed.splitlines() if line[:5].strip() for name in line.strip().split(", ")]
+        self.assertEqual(sorted(names), sorted(manyframe.Pack.__annotations__))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,13 @@ class Errors(unittest.TestCase):
         with self.assertRaisesRegex(manyframe.DatasetError, "manyframe pack"):
             manyframe.PackDataset(UNPACKED)
 
+    def test_an_id_of_several_samples(self):
+        dataset = manyframe.Dataset(UNPACKED)
+        with self.assertRaisesRegex(manyframe.DatasetError, "r0"):
+            dataset["r0"]
+        self.assertIn("r0", dataset)
+        self.assertNotIn("r1", dataset)
+
     def test_arguments_that_mean_nothing(self):
         for arguments in ({"rank": 2, "world_size": 2}, {"images": "jpeg"}, {"tensors": "jax"}):
             with self.assertRaises((ValueError, manyframe.DatasetError)):

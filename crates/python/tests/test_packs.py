@@ -188,9 +188,17 @@ class SequenceParallelism(unittest.TestCase):
                 self.assertEqual(left["image_range"], right["image_range"])
 
     def test_a_group_of_another_size_is_refused(self):
-        for group in ((0, 3), (2, 2), (0, 1)):
+        for group in ((0, 3), (0, 1)):
             with self.assertRaisesRegex(ValueError, "manyframe pack"):
                 manyframe.PackDataset(DIVIDED, sequence_parallel=group)
+        for group in ((2, 2), (-1, 2), (0, 0)):
+            with self.assertRaisesRegex(ValueError, "no rank of a group"):
+                manyframe.PackDataset(DIVIDED, sequence_parallel=group)
+
+    def test_a_group_of_one_has_packs_that_are_not_divided(self):
+        index = manyframe.Dataset(LOCATION).manifest["pack"]
+        if index["settings"].get("sequence_parallel") is None:
+            self.assertEqual(numbers(manyframe.PackDataset(LOCATION, sequence_parallel=(0, 1))), numbers(manyframe.PackDataset(LOCATION)))
 
 
 def count(dataset, queue):

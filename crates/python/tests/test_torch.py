@@ -1,5 +1,6 @@
 """The loaders of PyTorch over packs: workers that are forked and spawned, and stateful ones."""
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -34,6 +35,36 @@ class Loaders(unittest.TestCase):
                 self.dataset.set_epoch(1)
                 self.dataset.set_epoch(0)
                 self.assertEqual(numbers(loader), self.whole, (workers, method))
+
+    def test_workers_that_are_kept_follow_the_epochs(self):
+        epochs = []
+        for epoch in range(4):
+            alone = manyframe.PackDataset(LOCATION, shuffle=True, seed=9)
+            alone.set_epoch(epoch)
+            epochs.append(numbers(alone))
+        self.assertGreater(len(set(map(tuple, epochs))), 1)
+        for packs, method in itertools.product((self.dataset, self.dataset.iterable()), ("fork", "spawn")):
+            self.dataset.set_epoch(0)
+            loader = DataLoader(
+                packs, batch_size=None, num_workers=2, multiprocessing_context=method, persistent_workers=True
+            )
+            for epoch in (0, 1, 3, 2):
+                self.dataset.set_epoch(epoch)
+                found = list(loader)
+                self.assertEqual(numbers(found), epochs[epoch], (method, epoch))
+                self.assertEqual({pack["state"]["epoch"] for pack in found}, {epoch})
+            del loader
+
+    def test_the_loop_of_the_documentation_goes_on_after_a_state(self):
+        self.dataset.load_state_dict({"epoch": 1, "packs": 2})
+        with self.assertRaisesRegex(ValueError, "range\\(dataset.epoch"):
+            self.dataset.set_epoch(0)
+        seen = []
+        for epoch in range(self.dataset.epoch, 3):
+            self.dataset.set_epoch(epoch)
+            seen.append(numbers(DataLoader(self.dataset, batch_size=None, num_workers=2)))
+        whole = len(self.whole)
+        self.assertEqual([len(packs) for packs in seen], [whole - 2, whole])
 
     def test_tensors_share_the_memory_of_arrays(self):
         pack = self.dataset[0]

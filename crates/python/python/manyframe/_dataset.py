@@ -80,7 +80,15 @@ class Dataset(Sequence[_native.Sample]):
         return iter(self._native.get())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._native.get().find(key) is not None
+        if not isinstance(key, str):
+            return False
+        try:
+            return self._native.get().find(key) is not None
+        except DatasetError:
+            # Several samples have the id, unless something cannot be read.
+            if any(row["status"] == "delivered" for row in self.ledger.find(key)):
+                return True
+            raise
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy
 from . import _native
 from ._dataset import _index
 from ._pack import Pack, State
-from ._process import OfProcess, environment
+from ._process import OfProcess, Told, environment, is_spawning
 
 Images = Literal["pixels", "values", "encoded", "none"]
 
@@ -36,7 +36,8 @@ class PackDataset:
         whole if it is that of the pack index.
     sequence_parallel
         Rank and size of the sequence-parallel group: the pack then has the chunks of tokens and the images of this rank. All
-        ranks of a group have the same ``rank``. The size must be that of the pack index.
+        ranks of a group have the same ``rank``. The size must be that of the pack index; a group of one has packs that are not
+        divided.
     images
         ``"pixels"``, at the size that images are delivered at; ``"values"``, resized and normalised as the dataset's model
         family wants them; ``"encoded"``; or ``"none"``.
@@ -48,7 +49,7 @@ class PackDataset:
     threads
         Threads that load packs for a plain loop. Default: one for each core, divided by the workers of a loader.
     prefetch_bytes
-        Most bytes that are loaded ahead.
+        Most bytes that are loaded ahead, besides the encoded samples that each thread reads at the moment.
     tensors
         ``"numpy"`` or ``"torch"``.
     endpoint
@@ -73,6 +74,8 @@ class PackDataset:
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank={rank} is none of world_size={world_size}")
+        if sequence_parallel is not None and not 0 <= sequence_parallel[0] < sequence_parallel[1]:
+            raise ValueError(f"sequence_parallel={sequence_parallel}: no rank of a group of {sequence_parallel[1]}")
         if tensors not in ("numpy", "torch"):
             raise ValueError(f'tensors={tensors!r}, expected "numpy" or "torch"')
         self.location = os.fspath(location)
@@ -88,10 +91,13 @@ class PackDataset:
         self.tensors = tensors
         self.endpoint = endpoint
         self._epoch = 0
+        # Whether the epoch is that of a state that was loaded.
+        self._is_resumed = False
         # Packs of the epoch that were trained on before this dataset began, on all ranks.
         self._start = 0
         # Packs that the loop of this process has taken since.
         self._taken = 0
+        self._told = Told()
         self._open()
         # Mistakes are found now, not in a worker.
         self._packs.get()
@@ -104,10 +110,12 @@ class PackDataset:
         return _native.Packs(self.location, environment(), self.endpoint, self.images, self.sequence_parallel)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_packs", "_order")}
+        # A process that is started is told of epochs; a copy is a dataset of its own.
+        left_out = ("_packs", "_order") if is_spawning() else ("_packs", "_order", "_told")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"_told": Told()} | state)
         self._open()
 
     # Where training is
@@ -118,9 +126,34 @@ class PackDataset:
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins an epoch. One that has begun already goes on: a loop over epochs may call it after ``load_state_dict``."""
+        """Begins an epoch. One that has begun already goes on: a loop over epochs may call it after ``load_state_dict``.
+
+        Raises ``ValueError`` for one before that of a state that was loaded: such a loop begins with ``dataset.epoch``.
+        """
+        if epoch < self._epoch and self._is_resumed:
+            raise ValueError(
+                f"epoch {epoch} is before epoch {self._epoch}, in which the state that was loaded goes on; "
+                "begin with it: for epoch in range(dataset.epoch, …)"
+            )
         if epoch != self._epoch:
-            self._epoch, self._start, self._taken = epoch, 0, 0
+            self._begin(epoch, 0, 0)
+            self._is_resumed = False
+
+    def _begin(self, epoch: int, start: int, taken: int) -> None:
+        self._epoch, self._start, self._taken = epoch, start, taken
+        worker, _ = _worker()
+        if worker is None:
+            self._told.tell(epoch, start)
+        else:
+            # What was told before is older than this.
+            self._told.news()
+
+    def _follow(self) -> None:
+        """In a worker, goes to the epoch that its process began since: loaders keep workers (``persistent_workers``)."""
+        worker, _ = _worker()
+        news = None if worker is None else self._told.news()
+        if news is not None:
+            self._epoch, self._start, self._taken = *news, 0
 
     def state_dict(self) -> State:
         """Where a plain loop is. With workers, take the state of the last pack that was trained on: ``pack["state"]``."""
@@ -131,8 +164,8 @@ class PackDataset:
 
     def load_state_dict(self, state: State) -> None:
         """Goes on after a state, whatever the numbers of ranks and workers were."""
-        self._epoch, self._start = int(state["epoch"]), int(state["packs"])
-        self._taken = int(state.get("taken", 0))
+        self._begin(int(state["epoch"]), int(state["packs"]), int(state.get("taken", 0)))
+        self._is_resumed = True
 
     # Which packs
 
@@ -166,10 +199,12 @@ class PackDataset:
         return len(self._packs_of_rank())
 
     def __getitem__(self, number: int) -> Pack:
+        self._follow()
         number = _index(number, len(self))
         return self._finish(self._packs.get().load(int(self._packs_of_rank()[number])), number)
 
     def __iter__(self) -> Iterator[Pack]:
+        self._follow()
         worker, num_workers = _worker()
         if worker is None:
             # A loop that is begun again begins where the state says.
