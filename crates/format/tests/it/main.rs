@@ -2,12 +2,12 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ids;
 mod jamba;
 mod labels;
 mod placement;
 mod prompts;
 mod properties;
-mod qwen;
 mod references;
 mod tokenizers;
 

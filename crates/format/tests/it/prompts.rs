@@ -53,7 +53,7 @@ const OTHERS: [&str; 3] = [
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the environment says where large files are")]
-fn shared() -> PathBuf {
+pub(crate) fn shared() -> PathBuf {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
     std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
 }
@@ -189,7 +189,7 @@ pub(crate) const NO_RECORDS: &[&str] = &[
 ];
 
 /// The text of a template of the rows: their own ones are beside them, the others in the wheel of TRL.
-fn template_text(name: &str) -> Option<String> {
+pub(crate) fn template_text(name: &str) -> Option<String> {
     if let Some(own) = name.strip_prefix("own:") {
         let meta = std::fs::read(shared().join("parity/vision/meta.json")).ok()?;
         let meta: Value = serde_json::from_slice(&meta).unwrap();

