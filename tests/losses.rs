@@ -192,6 +192,30 @@ fn an_annotation_file_that_was_cut_is_incomplete_however_much_of_it_is_left() {
     assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
 }
 
+#[test]
+fn a_table_that_is_cut_within_a_line_is_incomplete_or_said() {
+    let mut workshop = Workshop::new();
+    let mut table = "image,caption\n".to_owned();
+    for number in 0..40 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+        table.push_str(&format!("{number}.jpg,A long caption of picture {number}.\n"));
+    }
+    workshop.write("a.csv", &table);
+    workshop.add_source_file("a", "auto", "a.csv", "");
+    workshop.run_build(&[], 0);
+    let before = before_of(&workshop);
+    let line = table.find("\n30.jpg").unwrap() + 1;
+    workshop.write("a.csv", &table[..line + 4]);
+    check_refused(&workshop, &before, &[], &["an annotation file is incomplete"]);
+    // Nobody can tell whether the last field is whole.
+    workshop.write("a.csv", &table[..line + 15]);
+    let text = text_of(&workshop.run_build(&[], 0));
+    assert!(text.contains("ends without a line end") && text.contains("a.csv"), "{text}");
+    workshop.write("a.csv", &table[..line]);
+    let text = text_of(&workshop.run_build(&[], 0));
+    assert!(!text.contains("ends without a line end"), "{text}");
+}
+
 fn before_of(workshop: &Workshop) -> Built {
     Built::read(&workshop.path("out"))
 }
