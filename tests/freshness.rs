@@ -78,6 +78,10 @@ fn every_file_that_a_dataset_has_lost_is_made_again() {
         assert!(!text.contains("nothing to do"), "{name}\n{text}");
         assert!(files() == whole, "{name}");
     }
+    let (shard, _) = whole.iter().find(|(name, _)| name.ends_with(".tar")).unwrap();
+    fs::OpenOptions::new().write(true).open(out.join(shard)).unwrap().set_len(1000).unwrap();
+    build(&workshop, &[]);
+    assert!(files() == whole, "a shard that is cut");
     assert!(build(&workshop, &[]).contains("nothing to do"));
 }
 

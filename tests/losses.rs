@@ -436,6 +436,16 @@ fn annotation_files_that_are_gone_since_the_last_build_are_a_loss() {
     assert!(!text.contains("are gone"), "{text}");
     assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
 
+    // Records that were mended, in a file of another name, took the place of others.
+    let mended = of_file(1).to_string().replace("r1-", "mended-");
+    fs::remove_file(workshop.path("ann/one.json")).unwrap();
+    workshop.write("ann/two.json", &mended);
+    let text = text_of(&workshop.run_build(&[], 0));
+    assert!(text.contains("10 of the 40 records that the dataset has are gone"), "{text}");
+    fs::remove_file(workshop.path("ann/two.json")).unwrap();
+    workshop.write("ann/one.json", of_file(1).to_string());
+    workshop.run_build(&[], 0);
+
     // What is accepted, or within the share, is said.
     fs::remove_file(workshop.path("ann/one.json")).unwrap();
     let text = text_of(&workshop.run_build(&["--set", "source.a.max_rejects=\"30 %\""], 0));

@@ -47,7 +47,7 @@ fn interrupted() -> (Workshop, String) {
 }
 
 #[test]
-fn a_directory_or_a_pipe_in_place_of_any_file_of_work_is_replaced() {
+fn a_directory_a_pipe_or_a_link_to_itself_in_place_of_any_file_of_work_is_replaced() {
     let (workshop, pipeline) = interrupted();
     let (out, work) = (workshop.text("out"), workshop.path("out.work"));
     let kept = workshop.path("kept");
@@ -59,7 +59,7 @@ fn a_directory_or_a_pipe_in_place_of_any_file_of_work_is_replaced() {
     let mut digests = Vec::new();
     for name in &names {
         let other = if kept.join(name).is_dir() { "file" } else { "directory" };
-        for misfit in [other, "pipe"] {
+        for misfit in [other, "pipe", "circle"] {
             remove(&work);
             copy(&kept, &work);
             let path = work.join(name);
@@ -67,6 +67,7 @@ fn a_directory_or_a_pipe_in_place_of_any_file_of_work_is_replaced() {
             match misfit {
                 "directory" => fs::create_dir_all(path.join("x")).unwrap(),
                 "file" => fs::write(&path, "x").unwrap(),
+                "circle" => std::os::unix::fs::symlink(path.file_name().unwrap(), &path).unwrap(),
                 _ => call("mkfifo", &[&path.display().to_string()]),
             }
             run(&["build", &pipeline, "--output", &out, "--quiet"], 0);

@@ -112,6 +112,11 @@ fn host_in_names() -> String {
     host_name().chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }
 
+/// Whether a path was not followed because links in it lead to each other.
+pub fn is_circle(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
 /// Removes what killed processes of this host left in a directory under names of [`temporary_beside`]: others may write there
 /// at the same time, on this host and on others. A directory that does not exist has no leftovers.
 ///

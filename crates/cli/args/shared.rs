@@ -33,10 +33,10 @@ pub(crate) struct Patience {
 #[derive(Debug, Args)]
 pub(crate) struct PublishingArguments {
     /// Publish although more records were rejected than max_rejects allows, a source delivers nothing, or an annotation file is
-    /// incomplete. A dataset that such a build has left is published without making its samples again.
+    /// incomplete or gone since the last build. A dataset that such a build has left is published without making its samples again.
     #[arg(long)]
     pub(crate) accept_rejects: bool,
-    /// Replace a dataset of another name at the output.
+    /// Replace a dataset of another name at the output, or one whose manifest cannot be read.
     #[arg(long)]
     pub(crate) replace: bool,
     /// Publish at a URL although a build or upload of another dataset to it is not finished; only when that one does not run any

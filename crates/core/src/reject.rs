@@ -98,7 +98,8 @@ reject_codes! {
     /// The bytes of the record are not JSON, or not valid UTF-8.
     MalformedRecord = "malformed_record",
         cure: "mend the record in the annotation file, or write the file again with a JSON writer; `manyframe why` shows its bytes",
-    /// An annotation file cannot be opened, or ends inside of a record or list: an unknown number of records is missing.
+    /// An annotation file cannot be opened, ends inside of a record, list, compressed stream or tar, or has zeros or noise in place of
+    /// text: an unknown number of records is missing.
     IncompleteFile = "incomplete_file",
         cure: "download or copy the annotation file again; nothing is published until it is whole, unless with `--accept-rejects`",
     /// The record is JSON, but lacks what its dataset always has, or has it in another shape.

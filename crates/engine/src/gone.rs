@@ -21,6 +21,7 @@ pub(crate) struct GoneFiles {
     files: BTreeSet<Arc<str>>,
     num_gone: u64,
     num_before: u64,
+    num_now: u64,
     /// The share of its records that may be lost.
     allowed: f64,
 }
@@ -29,9 +30,11 @@ pub(crate) struct GoneFiles {
 const MOST_NAMED: usize = 3;
 
 impl GoneFiles {
-    /// Whether it is more than the pipeline file allows to lose.
+    /// Whether it is more than the pipeline file allows to lose. Records that took the place of others are no loss: a file of a newer
+    /// version, or of another day.
     pub(crate) fn is_excess(&self) -> bool {
-        self.allowed < 1.0 && self.num_gone as f64 > self.allowed * self.num_before as f64
+        let num_lost = self.num_gone.min(self.num_before.saturating_sub(self.num_now));
+        self.allowed < 1.0 && num_lost as f64 > self.allowed * self.num_before as f64
     }
 }
 
@@ -75,31 +78,53 @@ pub(crate) fn gone_files(
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let mut gone: FxHashMap<RecordId, (String, Arc<str>)> = FxHashMap::default();
+    // Of a disk that is away, this may be all records: a file of a source is a number.
+    let mut gone: FxHashMap<RecordId, usize> = FxHashMap::default();
+    let mut places: Vec<(String, Arc<str>)> = Vec::new();
+    let mut numbers: FxHashMap<(String, Arc<str>), usize> = FxHashMap::default();
     for row in before.ledger()? {
         let row = row?;
-        if row.repetition == 0 && files.contains(&row.origin.file) && sources.contains_key(row.source.as_str()) {
-            gone.insert(row.id, (row.source, row.origin.file));
+        if row.repetition > 0 || !files.contains(&row.origin.file) || !sources.contains_key(row.source.as_str()) {
+            continue;
         }
+        let number = *numbers.entry((row.source, row.origin.file)).or_insert_with_key(|place| {
+            places.push(place.clone());
+            places.len() - 1
+        });
+        gone.insert(row.id, number);
     }
     for row in after.ledger()? {
         gone.remove(&row?.id);
     }
+    let mut num_gone = vec![0; places.len()];
+    for number in gone.into_values() {
+        if let Some(num_gone) = num_gone.get_mut(number) {
+            *num_gone += 1;
+        }
+    }
     let mut found: BTreeMap<String, GoneFiles> = BTreeMap::new();
-    let mut gone: Vec<_> = gone.into_values().collect();
-    gone.sort_unstable();
-    for (source, file) in gone {
-        let Some(&(num_before, allowed)) = sources.get(source.as_str()) else { continue };
-        let nothing = || GoneFiles { source: source.clone(), files: BTreeSet::new(), num_gone: 0, num_before, allowed };
+    for ((source, file), num_gone) in places.into_iter().zip(num_gone).filter(|(_, num_gone)| *num_gone > 0) {
+        let Some(&SourceBefore { num_before, num_now, allowed }) = sources.get(source.as_str()) else { continue };
+        let nothing =
+            || GoneFiles { source: source.clone(), files: BTreeSet::new(), num_gone: 0, num_before, num_now, allowed };
         let of_source = found.entry(source.clone()).or_insert_with(nothing);
-        of_source.num_gone += 1;
+        of_source.num_gone += num_gone;
         of_source.files.insert(file);
     }
     Ok(found.into_values().collect())
 }
 
-/// The sources of both whose `annotations` are the same: how many records they had, and the share of them that may be lost.
-fn sources_with_the_same_files<'m>(before: &'m Manifest, after: &Manifest) -> BTreeMap<&'m str, (u64, f64)> {
+/// A source of both datasets.
+#[derive(Clone, Copy)]
+struct SourceBefore {
+    num_before: u64,
+    num_now: u64,
+    /// The share of its records that may be lost.
+    allowed: f64,
+}
+
+/// The sources of both whose `annotations` are the same.
+fn sources_with_the_same_files<'m>(before: &'m Manifest, after: &Manifest) -> BTreeMap<&'m str, SourceBefore> {
     if before.name != after.name {
         return BTreeMap::new();
     }
@@ -111,7 +136,8 @@ fn sources_with_the_same_files<'m>(before: &'m Manifest, after: &Manifest) -> BT
         let name = source.budget.name.as_str();
         let is_same = annotations(before, name).is_some_and(|before| Some(before) == annotations(after, name));
         let now = after.sources.iter().find(|source| source.budget.name == name).filter(|_| is_same)?;
-        Some((name, (source.budget.num_seen, now.max_rejects.unwrap_or(1.0))))
+        let (num_before, num_now) = (source.budget.num_seen, now.budget.num_seen);
+        Some((name, SourceBefore { num_before, num_now, allowed: now.max_rejects.unwrap_or(1.0) }))
     });
     sources.collect()
 }

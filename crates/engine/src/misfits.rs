@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use manyframe_base::FileError;
-use manyframe_base::files::remove_any;
+use manyframe_base::files::{is_circle, remove_any};
 
 /// Directories deeper than this hold what every build makes again, whatever was there.
 const MOST_LEVELS: usize = 4;
@@ -32,9 +32,8 @@ fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
             Ok(kind) => kind,
             // A link to nothing; or removed in the meantime, by a task that runs elsewhere.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            // A link to itself.
-            Err(_) if should_be_directory(&path).is_some() && path.is_symlink() => {
-                tracing::warn!(?path, "removed: it is a link that leads nowhere");
+            Err(error) if should_be_directory(&path).is_some() && is_circle(&error) => {
+                tracing::warn!(?path, "removed: it is a link that leads to itself");
                 remove_any(&path)?;
                 continue;
             }

@@ -215,7 +215,6 @@ impl Qwen25Vl {
         (Self::PATCH.side_px, Self::PATCH.merge)
     }
 
-    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     /// A minimum above its maximum.
     pub(crate) fn problem(&self) -> Option<SettingsProblem> {
         let video = &self.video;
@@ -224,6 +223,7 @@ impl Qwen25Vl {
             .or_else(|| crossed("video.min_pixels", video.min_pixels, ("max_pixels", video.max_pixels)))
     }
 
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         lower(&mut self.video.max_pixels, self.video.min_pixels, max_pixels);
@@ -240,7 +240,6 @@ impl Qwen3Vl {
         (Self::PATCH.side_px, Self::PATCH.merge)
     }
 
-    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     /// A minimum above its maximum.
     pub(crate) fn problem(&self) -> Option<SettingsProblem> {
         let video = &self.video;
@@ -250,6 +249,7 @@ impl Qwen3Vl {
             .or_else(|| crossed("video.min_pixels", min, ("max_pixels", max)))
     }
 
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         let video = &mut self.video;

@@ -85,7 +85,9 @@ impl Columns {
             return malformed(found.to_owned(), line);
         }
         let fields = fields_of(line, self.delimiter);
-        if is_last && fields.len() < self.names.len() {
+        // Some programs end a file with blanks, or with Ctrl-Z.
+        let is_text = |byte: &u8| !byte.is_ascii_whitespace() && *byte != 0x1a;
+        if is_last && fields.len() < self.names.len() && line.iter().any(is_text) {
             return incomplete("the file ends inside of a record; this one and any after it are missing", line);
         }
         match self.json_of(&fields) {

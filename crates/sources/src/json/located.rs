@@ -20,11 +20,8 @@ pub const MAX_HEAD_BYTES: usize = 256;
 /// So many zeros in a row are no text that was damaged.
 const LEAST_HOLE_BYTES: usize = 16;
 
-/// So many blanks in a row are no text in a record that cannot be read.
-const LEAST_BLANK_BYTES: usize = 512;
-
-/// This byte and all after it are in no UTF-8 (RFC 3629).
-const FIRST_NEVER_IN_UTF8: u8 = 0xf5;
+/// So many blanks in a row are no text in a record that cannot be read: a block of a disk.
+const LEAST_BLANK_BYTES: usize = 4096;
 
 /// A record and its position in the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,12 +76,15 @@ pub(crate) fn unwritten(bytes: &[u8]) -> Option<RawBody> {
     is_hole.then(|| incomplete("the file has zeros in place of text; this record and others are missing", bytes))
 }
 
-/// What is missing where bytes that are no record have many that occur in no text: others were written over it, by a disk or by
-/// another program.
+/// What is missing where bytes that are no record have many that occur in no text, in no encoding of it: others were written over it,
+/// by a disk or by another program.
 pub(crate) fn overwritten(bytes: &[u8]) -> Option<Rejection> {
-    let is_no_text = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte >= FIRST_NEVER_IN_UTF8;
-    let num_no_text = bytes.iter().filter(|&&byte| is_no_text(byte)).count();
-    let is_hole = num_no_text >= LEAST_HOLE_BYTES || memmem::find(bytes, &[b' '; LEAST_BLANK_BYTES]).is_some();
+    // Terminals and printers obey some control characters, and UTF-16 has zeros.
+    let is_no_text = |byte: &&u8| matches!(byte, 0x01..=0x06 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
+    let has_run = |byte: u8, length: usize| memmem::find(bytes, &vec![byte; length]).is_some();
+    let is_hole = bytes.iter().filter(is_no_text).count() >= LEAST_HOLE_BYTES
+        || has_run(0xff, LEAST_HOLE_BYTES)
+        || has_run(b' ', LEAST_BLANK_BYTES);
     let detail = "the file has something else in place of text; this record and others are missing";
     is_hole.then(|| Rejection::new(RejectCode::IncompleteFile, detail))
 }

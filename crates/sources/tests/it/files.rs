@@ -76,22 +76,31 @@ fn what_was_written_over_records_is_an_incomplete_file() {
     let records: Vec<String> = (0..40).map(|n| format!("{{\"data\": [\"question {n}\", \"answer {n}\"]}}")).collect();
     let noise: Vec<u8> = (0..500_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for text in [records.join("\n"), format!("[{}]", records.join(", "))] {
-        for hole in [&[0xff; 500][..], &[b' '; 600], &noise, &[0; 500]] {
+        for hole in [&[0xff; 500][..], &[b' '; 5000], &noise, &[0; 500]] {
             let mut bytes = text.clone().into_bytes();
-            bytes[700..700 + hole.len()].copy_from_slice(hole);
+            bytes.splice(705..1300, hole.iter().copied());
             let file = file_of(&bytes);
             let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
             let codes: Vec<String> = parsed.iter().map(shown).collect();
             assert!(codes.iter().any(|code| code == "incomplete_file"), "{:?}: {codes:?}", hole[0]);
         }
     }
-    // One bad record is no hole: Latin-1, a forgotten quote, an escape sequence.
-    for bad in
-        [&b"{\"data\": [\"caf\xe9\", \"b\"]}"[..], b"{\"data\": [\"a, \"b\"]}", b"{\"data\": [\"\x1b[31ma\", \"b\"]}"]
-    {
-        let file = file_of([bad, b"\n", records[0].as_bytes(), b"\n"].concat());
+    // One bad record is no hole: a forgotten quote, Latin-1, Cyrillic of Windows, Chinese of GBK, coloured output, a table of blanks.
+    let coloured = b"\x1b[31mred\x1b[0m ".repeat(40);
+    let table = [&b"left"[..], &b" ".repeat(1000), b"right"].concat();
+    for bad in [
+        b"a, \"b".to_vec(),
+        b"caf\xe9".to_vec(),
+        b"\xfcber gr\xf6\xdfte H\xf6fe f\xfchren m\xfcde V\xf6gel \xfcber schr\xe4ge D\xe4cher. ".repeat(20),
+        b"\xf5\xee\xf0\xee\xf8\xe8\xe9 \xff\xff\xfb\xfc ".repeat(40),
+        b"\xc4\xe3\xba\xc3\xa3\xac\xca\xc0\xbd\xe7 \xf6\xce\xfe\xa1 ".repeat(40),
+        coloured,
+        [table, b"\", \"".to_vec(), b"x".to_vec()].concat(),
+    ] {
+        let bad = [b"{\"data\": [\"", &bad[..], b"\", \"b\" \"c\"]}"].concat();
+        let file = file_of([&bad[..], b"\n", records[0].as_bytes(), b"\n"].concat());
         let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
-        assert_eq!(shown(&parsed[0]), "malformed_record", "{}", String::from_utf8_lossy(bad));
+        assert_eq!(shown(&parsed[0]), "malformed_record", "{}", String::from_utf8_lossy(&bad));
     }
 }
 
