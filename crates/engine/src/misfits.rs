@@ -32,7 +32,7 @@ fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
             Ok(kind) => kind,
             // A link to nothing; or removed in the meantime, by a task that runs elsewhere.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) if should_be_directory(&path).is_some() && is_circle(&error) => {
+            Err(error) if is_circle(&error) => {
                 tracing::warn!(?path, "removed: it is a link that leads to itself");
                 remove_any(&path)?;
                 continue;
