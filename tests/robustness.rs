@@ -85,8 +85,8 @@ fn a_pipe_as_a_tokenizer_or_template_is_an_error() {
     workshop.write("media/good.jpg", photo(1, 60, 40));
     workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
     make_pipe(&workshop.path("pipe"));
-    for setting in ["tokenizer", "template"] {
-        let setting = format!("format.{setting}={:?}", workshop.text("pipe"));
+    let pipe = workshop.text("pipe");
+    for setting in [format!("format.tokenizer={pipe:?}"), format!("format.template={{ jinja = {pipe:?} }}")] {
         for command in ["check", "plan"] {
             let output = run(&[command, &workshop.pipeline(), "--set", &setting], 2);
             assert!(String::from_utf8_lossy(&output.stderr).contains("neither a file nor a directory"), "{output:?}");

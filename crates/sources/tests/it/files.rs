@@ -74,15 +74,19 @@ fn zeros_that_nobody_wrote_over_are_the_end_of_an_incomplete_file() {
 #[test]
 fn what_was_written_over_records_is_an_incomplete_file() {
     let records: Vec<String> = (0..40).map(|n| format!("{{\"data\": [\"question {n}\", \"answer {n}\"]}}")).collect();
-    let noise: Vec<u8> = (0..500_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise = |n: usize| ((n as u32).wrapping_mul(2_654_435_761) >> 13) as u8;
+    let fills: [(&str, &dyn Fn(usize) -> u8); 4] =
+        [("ones", &|_| 0xff), ("blanks", &|_| b' '), ("noise", &noise), ("zeros", &|_| 0)];
     for text in [records.join("\n"), format!("[{}]", records.join(", "))] {
-        for hole in [&[0xff; 500][..], &[b' '; 5000], &noise, &[0; 500]] {
+        // From within the name of a field up to within an answer, fifteen records later.
+        let (start, end) = (text.find("question 18").unwrap() - 8, text.find("answer 33").unwrap() + 3);
+        for (name, fill) in fills {
             let mut bytes = text.clone().into_bytes();
-            bytes.splice(705..1300, hole.iter().copied());
+            bytes.splice(start..end, (0..5000).map(fill));
             let file = file_of(&bytes);
             let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
             let codes: Vec<String> = parsed.iter().map(shown).collect();
-            assert!(codes.iter().any(|code| code == "incomplete_file"), "{:?}: {codes:?}", hole[0]);
+            assert!(codes.iter().any(|code| code == "incomplete_file"), "{name}: {codes:?}");
         }
     }
     // One bad record is no hole: a forgotten quote, Latin-1, Cyrillic of Windows, Chinese of GBK, coloured output, a table of blanks.
