@@ -77,7 +77,6 @@ pub use difference::{
 };
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, SamplePlace, Status, ledger_schema, read_ledger};
-pub use licenses::ReplayedSource;
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
 pub use needles::{NEEDLES_FILE, NeedleEntry, NeedlesEntry};
 pub use packs::{AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
@@ -85,5 +84,5 @@ pub use reader::{DatasetReader, SampleLocation};
 pub use record_json::RecordJson;
 pub use sample_reader::SampleReader;
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
-pub use source::{Asked, Excess, SourceBudget, SourceSummary};
+pub use source::{Asked, Excess, ReplayedSource, SourceBudget, SourceSummary};
 pub use table_file::{OpenTable, TableDigest, TableFileWriter, read_rows, read_table_file};

@@ -4,22 +4,9 @@ use std::collections::BTreeSet;
 
 use manyframe_core::Total;
 use manyframe_pipeline::{Kind, LicenseTerms, ReplayKind};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::manifest::Manifest;
-use crate::source::SourceSummary;
-
-/// A source of a dataset that is replayed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ReplayedSource {
-    /// Its name in that dataset.
-    pub name: String,
-    /// The licenses that hold for its samples there, each once. One that is not stated is empty.
-    pub licenses: Vec<String>,
-    /// What is delivered of it.
-    pub delivered: Total,
-}
+use crate::source::{ReplayedSource, SourceSummary};
 
 /// Licenses that hold together, with what is delivered under them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +30,6 @@ impl ReplayedSource {
             delivered: Total::default(),
         });
         replayed.collect()
-    }
-
-    fn licenses(&self) -> impl Iterator<Item = &str> {
-        self.licenses.iter().map(String::as_str)
     }
 }
 

@@ -8,8 +8,6 @@ use manyframe_samplers::{Difference, Law, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::licenses::ReplayedSource;
-
 /// What a source offers and what is drawn of it. A plan has it before samples are made, a manifest afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBudget {
@@ -83,6 +81,23 @@ pub struct SourceSummary {
     /// The share of its records that may be rejected; absent if there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<f64>,
+}
+
+/// A source of a dataset that is replayed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayedSource {
+    /// Its name in that dataset.
+    pub name: String,
+    /// The licenses that hold for its samples there, each once. One that is not stated is empty.
+    pub licenses: Vec<String>,
+    /// What is delivered of it.
+    pub delivered: Total,
+}
+
+impl ReplayedSource {
+    pub(crate) fn licenses(&self) -> impl Iterator<Item = &str> {
+        self.licenses.iter().map(String::as_str)
+    }
 }
 
 /// How a source lost more than its pipeline file allows.

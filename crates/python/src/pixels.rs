@@ -17,7 +17,7 @@ use manyframe_vision::{Family, PixelForm};
 
 use crate::patches::PatchCut;
 use crate::tiles::{self, TileCut};
-use crate::values::{Levels, PatchGrids, PixelValues, TileParts};
+use crate::values::{Levels, PatchGrids, PixelValues, TileParts, visuals_within};
 
 /// How the pixels of a family become values.
 #[derive(Debug, Clone)]
@@ -141,19 +141,6 @@ fn extend_with_patches(
         grids.extend(cut.append(frames, resized_px(visual), target)?);
     }
     Ok(())
-}
-
-/// The visuals of a sample, and which of their images are within a range of the sample's. Frames of its video files count among
-/// these.
-pub(crate) fn visuals_within(
-    sample: &Sample,
-    range: Range<usize>,
-) -> impl Iterator<Item = (&SampleVisual, Range<usize>)> {
-    sample.visuals.iter().scan(0, move |end, visual| {
-        let start = *end;
-        *end += visual.num_images;
-        Some((visual, start.max(range.start)..(*end).min(range.end)))
-    })
 }
 
 /// The size that the family's processor brings a visual to.

@@ -9,8 +9,7 @@ use manyframe_format::ResolvedVisual;
 use manyframe_media::{RgbImage, resize, resize_lanczos};
 use manyframe_vision::{CanvasFit, Family, Geometry, Layout, Size};
 
-use crate::pixels::visuals_within;
-use crate::values::{Levels, PixelValues};
+use crate::values::{Levels, PixelValues, visuals_within};
 
 /// How images become tiles.
 pub(crate) struct TileCut {

@@ -1,5 +1,9 @@
-//! What pixel values consist of: numbers, how they are divided among images, and the number of each level.
+//! What pixel values consist of: numbers, how they are divided among images, and the number of each level; and of which images they
+//! are.
 
+use std::ops::Range;
+
+use manyframe_core::{Sample, SampleVisual};
 use manyframe_media::RgbView;
 use manyframe_vision::Normalisation;
 
@@ -59,4 +63,17 @@ impl Levels {
             }
         }
     }
+}
+
+/// The visuals of a sample, and which of their images are within a range of the sample's. Frames of its video files count among
+/// these.
+pub(crate) fn visuals_within(
+    sample: &Sample,
+    range: Range<usize>,
+) -> impl Iterator<Item = (&SampleVisual, Range<usize>)> {
+    sample.visuals.iter().scan(0, move |end, visual| {
+        let start = *end;
+        *end += visual.num_images;
+        Some((visual, start.max(range.start)..(*end).min(range.end)))
+    })
 }
