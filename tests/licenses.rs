@@ -75,8 +75,8 @@ fn what_is_replayed_keeps_its_licenses_however_often_and_whatever_is_stated() {
     let second = replay(&built, "", "license = \"apache-2.0\"\n");
     let pipeline = second.pipeline();
     let out = second.text("second");
-    let build = run(&["build", &pipeline, "--output", &out], 0);
-    let said = String::from_utf8(build.stderr).unwrap();
+    let output = run(&["build", &pipeline, "--output", &out], 0);
+    let said = String::from_utf8(output.stderr).unwrap();
     assert!(
         said.contains("the dataset that is replayed has samples under \"cc-by-nc-4.0\", which asks for more"),
         "{said}"

@@ -93,9 +93,9 @@ fn on_terminal(columns: u32, arguments: &str, variables: &[(&str, &str)]) -> Str
 #[test]
 fn tables_fit_into_a_terminal_that_does_not_state_its_rows() {
     let arguments = "tokens --family qwen3-vl 1920x1080 1280x720x300@29.97";
-    let (narrow, wide) = (on_terminal(60, arguments, &[]), on_terminal(400, arguments, &[]));
+    let (narrow, wide) = (on_terminal(80, arguments, &[]), on_terminal(400, arguments, &[]));
     assert!(narrow.contains("(--wide shows ") && !wide.contains("--wide"), "{narrow}\n{wide}");
-    assert!(narrow.lines().all(|line| line.trim_end().chars().count() <= 60), "{narrow}");
+    assert!(narrow.lines().all(|line| line.trim_end().chars().count() <= 80), "{narrow}");
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub enum Excess {
     Rejected {
         /// How many.
         num_rejected: u64,
-        /// Of how many: those seen that the pipeline file does not leave out, and that are no duplicates.
+        /// Of how many: those seen that `where` does not leave out, and that are no duplicates.
         num_records: u64,
         /// The share that is allowed.
         allowed: f64,
@@ -204,6 +204,15 @@ impl SourceBudget {
         [RejectCode::Filtered, RejectCode::Excluded].iter().filter_map(|code| self.rejected.get(code)).sum()
     }
 
+    /// Records that `where` left out, before anything else of them was looked at. What the other filters and decontamination leave out
+    /// was read and measured, and is sound.
+    fn num_not_looked_at(&self) -> u64 {
+        let number = |code: RejectCode| self.rejected.get(&code).copied().unwrap_or(0);
+        let num_measured = self.readable.num_samples.saturating_sub(self.after_filters.num_samples);
+        let num_others = number(RejectCode::TooLong) + number(RejectCode::Excluded);
+        number(RejectCode::Filtered).saturating_sub(num_measured.saturating_sub(num_others))
+    }
+
     /// Whether the pipeline file asks for at least one record.
     fn is_asked(&self) -> bool {
         match self.asked.law {
@@ -236,9 +245,9 @@ impl SourceBudget {
         }
         let is_over = |part: u64, whole: u64| part as f64 > allowed * whole as f64;
         // Of records: whoever repeats the good ones, or keeps a few of a large file, loses no smaller share.
-        let num_left_out = self.num_left_out();
-        let num_rejected = self.rejected.values().sum::<u64>().saturating_sub(num_left_out + self.num_rejected_repeats);
-        let num_records = self.num_seen.saturating_sub(num_left_out + self.num_duplicates());
+        let num_sound = self.num_left_out() + self.num_rejected_repeats;
+        let num_rejected = self.rejected.values().sum::<u64>().saturating_sub(num_sound);
+        let num_records = self.num_seen.saturating_sub(self.num_not_looked_at() + self.num_duplicates());
         if is_over(num_rejected, num_records) {
             return Some(Excess::Rejected { num_rejected, num_records, allowed });
         }
@@ -288,12 +297,18 @@ mod tests {
 
     #[test]
     fn what_the_file_leaves_out_is_no_loss_and_hides_none() {
-        let left_out =
-            budget(185, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
+        let mut left_out =
+            budget(185, 10, &[(RejectCode::Filtered, 85), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
+        // All were left out by `where`.
+        left_out.readable.num_samples = 95;
         assert_eq!(left_out.excess(10, 0.05), None);
         let excess = Excess::Rejected { num_rejected: 5, num_records: 100, allowed: 0.04 };
         assert_eq!(left_out.excess(10, 0.04), Some(excess));
         assert_eq!(excess.to_string(), "5 of 100 records are rejected (5.00 %), max_rejects allows 4 %");
+        // All were read and measured: whether the other five would have passed the filter, nobody knows.
+        left_out.readable.num_samples = 180;
+        let excess = Excess::Rejected { num_rejected: 5, num_records: 185, allowed: 0.02 };
+        assert_eq!((left_out.excess(10, 0.03), left_out.excess(10, 0.02)), (None, Some(excess)));
     }
 
     #[test]

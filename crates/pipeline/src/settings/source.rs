@@ -74,8 +74,8 @@ pub struct SourceTable {
     /// The largest share of its records that may be rejected, such as `"0.5 %"`. Beyond it, and where the source delivers nothing
     /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`. Records of
     /// the dataset at the output whose annotation file is gone, though `annotations` are the same, count as a share of its own.
-    /// `"100 %"` allows all of that. It is a share of the records without those that `filter`, `where` and `[decontamination]`
-    /// leave out, and without duplicates; a record that is repeated counts once. Default: `"5 %"`.
+    /// `"100 %"` allows all of that. It is a share of the records that `where` keeps, without duplicates; a record that is repeated
+    /// counts once. Default: `"5 %"`.
     pub max_rejects: Option<Share>,
     /// The license under which it was published: an SPDX identifier or expression, or words. Goes into the data card. A dataset that is
     /// replayed keeps the licenses of its own sources, beside which one that is stated here holds, too.
