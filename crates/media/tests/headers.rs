@@ -182,7 +182,7 @@ fn with_association(avif: &[u8], kind: [u8; 4], change: impl Fn(u8) -> u8) -> Ve
         index += 1;
     }
     let associations = position(b"ipma") + 4 + 4 + 4 + 2 + 1;
-    let found = (associations..).find(|&at| avif[at] & 0x7f == index).unwrap();
+    let found = (associations..avif.len()).find(|&at| avif[at] & 0x7f == index).unwrap();
     let mut changed = avif.to_vec();
     changed[found] = change(avif[found]);
     changed

@@ -249,7 +249,7 @@ fn a_task_of_several_sources_is_told_apart_by_them() {
         ask(&Haystacks::new(Shown::Needle), &TextReader, &folder.path().join("journal")).unwrap();
     let task = measures[0].facts.task.clone();
     let names = |measures: &[QuestionMeasure]| {
-        let report = report(measures, usage.clone());
+        let report = report(measures, usage);
         assert_eq!(report.by_task.values().map(|it| it.num_questions).sum::<u64>(), report.total.num_questions);
         assert!(report.cells_by_task.keys().eq(report.by_task.keys()));
         report.by_task.into_iter().map(|(name, measures)| (name, measures.num_questions)).collect::<Vec<_>>()

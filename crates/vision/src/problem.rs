@@ -14,7 +14,7 @@ pub struct SettingsProblem {
 }
 
 /// A minimum above its maximum.
-pub(crate) fn crossed<N: PartialOrd + Display>(
+pub(crate) fn crossed<N: PartialOrd + Display + Copy>(
     key: &'static str,
     min: N,
     (max_key, max): (&str, N),

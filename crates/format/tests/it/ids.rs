@@ -73,7 +73,6 @@ fn tokenizer_of_rows(base: &Path, (added, is_complete): (&Value, bool)) -> Token
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the environment says whether packages were fetched")]
 fn ids_and_labels_are_those_of_the_processors() {
     // Conversations that templates which are built in write otherwise, and one whose text names tokens of one release.
     const OTHERS: [&str; 4] = ["think", "two-with-ids", "image-in-answer", "empty-answer"];
