@@ -13,10 +13,7 @@ use tar::{EntryType, Header, PaxExtensions};
 use super::index::{ArchiveMember, MemberLocation};
 use super::links::{ArchiveLink, add_links};
 use super::request::member_name;
-use super::tar_zeros::{Zeros, begin_within, end_of_zeros};
-
-/// Headers and members start at multiples of this.
-pub(super) const BLOCK_BYTES: u64 = 512;
+use super::tar_zeros::{BLOCK_BYTES, Zeros, begin_within, end_of_zeros};
 
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use manyframe_base::ReadAt;
 
-use super::tar::BLOCK_BYTES;
+/// Headers and members start at multiples of this.
+pub(super) const BLOCK_BYTES: u64 = 512;
 
 /// The record of most archives, in bytes.
 const RECORD_BYTES: u64 = 20 * BLOCK_BYTES;
