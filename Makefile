@@ -49,7 +49,7 @@ clients: setup
 	tests/setup/python.sh .env/python
 	tests/setup/python.sh .env/python clients
 	python3 pipelines/demo/fetch.py .env/demo
-	MANYFRAME_CLIENTS=1 $(CARGO) test --workspace --locked --test tests -- clients:: readme:: python_package:: --nocapture
+	MANYFRAME_CLIENTS=1 $(CARGO) test --workspace --locked --test tests -- clients:: readme:: python_package:: export::packed_parquet --nocapture
 
 chaos: setup
 	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
