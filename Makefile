@@ -79,6 +79,7 @@ parity: setup
 	tests/setup/python.sh .env/python parity
 	rm -rf .env/parity && mkdir -p .env/parity
 	.env/python/parity/bin/python tests/parity/make_vision.py .env/parity/vision .env/packages --fresh --seed $(or $(SEED),1)
+	.env/python/parity/bin/python tests/parity/fetch_tokenizers.py .env/packages
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test golden --test it --test media -- are_those_of_the_processors
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test validate -- parity pictures

@@ -72,6 +72,8 @@ fn an_excluded_image_takes_every_record_that_shows_it() {
     let mut workshop = workshop();
     workshop.write("benchmark/deep/down/1.png", variants(1).0);
     workshop.write("benchmark/notes.txt", "not an image");
+    // That of another program: these are files, not samples.
+    workshop.write("benchmark/manifest.json", "{\"name\": \"a page\"}");
     workshop.write("media/e.jpg", photo(5, 90, 90));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     let built = workshop.build();

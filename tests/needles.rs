@@ -319,7 +319,7 @@ fn what_makes_no_set_is_said_before_anything_is_read() {
         ),
         (
             json!({ "tasks": ["image_retrieval"], "images": ["photo*.jpg"], "depths": [0, 10, 500, 1000], "lengths": [9] }),
-            "image_retrieval among 9 images has 3 places at 4 depths",
+            "image_retrieval among 9 images has 3 places for 4 depths",
         ),
         (
             json!({ "haystack_sources": ["films"] }),

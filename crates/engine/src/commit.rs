@@ -41,8 +41,8 @@ use crate::store_output::StoreOutput;
 ///
 /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
 /// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`],
-/// [`EngineError::Nameless`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
-/// output is unchanged then, and committing again starts over.
+/// [`EngineError::Nameless`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name, and
+/// every error of `check`. The output is unchanged then, and committing again starts over.
 pub fn commit(
     open: &OpenPlan,
     options: CommitOptions,

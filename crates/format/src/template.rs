@@ -278,7 +278,9 @@ fn llava_next() -> TemplateText {
         system_prefix: "<<SYS>>\n".into(),
         system_suffix: "\n<</SYS>>\n\n".into(),
         user_prefix: "[INST] ".into(),
-        user_suffix: " [/INST] ".into(),
+        user_suffix: " [/INST]".into(),
+        // The model writes the space: what it is asked ends before it.
+        answer_prefix: " ".into(),
         end: "</s>".into(),
         after_end: " ".into(),
         markers: ["<<SYS>>", "<</SYS>>", "[INST]", "[/INST]", "</s>"].map(String::from).into(),

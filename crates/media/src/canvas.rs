@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 
 use crate::error::MediaError;
 use crate::pixels::{RGB_BYTES, RgbImage, RgbView, no_pixels};
@@ -92,9 +92,21 @@ fn put(
     Ok(())
 }
 
-/// The first letter of a text that [`write_text`] would not show as it is read: one that the font lacks, or whose script is not written
-/// letter by letter from left to right.
-pub fn unwritable_letter(text: &str) -> Option<char> {
+/// Rejects a text that [`write_text`] would not show as it is read.
+///
+/// # Errors
+/// A rejection that names the first letter which the font lacks, or whose script is not written letter by letter from left to right.
+pub fn ensure_writable(text: &str) -> Result<(), Rejection> {
+    match unwritable_letter(text) {
+        None => Ok(()),
+        Some(letter) => {
+            let detail = format!("{letter:?} of {text:?} cannot be written on a frame");
+            Err(Rejection::new(RejectCode::UnwritableText, detail))
+        }
+    }
+}
+
+fn unwritable_letter(text: &str) -> Option<char> {
     let font = FontRef::try_from_slice(dejavu::sans::regular()).ok();
     let has_glyph = |letter: char| font.as_ref().is_some_and(|font| font.glyph_id(letter).0 != 0);
     let is_shaped = |letter: &char| SHAPED.iter().any(|range| range.contains(letter));
@@ -107,14 +119,11 @@ pub fn unwritable_letter(text: &str) -> Option<char> {
 /// additions and multiplications only, and coverage is rounded to sixteenths.
 ///
 /// # Errors
-/// A rejection if the text has an [`unwritable_letter`], or does not fit.
+/// A rejection if the text cannot be written ([`ensure_writable`]), or does not fit.
 pub fn write_text(image: &mut RgbImage, text: &str) -> Result<(), MediaError> {
     let rejected = |detail: String| MediaError::rejected(RejectCode::MediaShape, detail);
     let font = FontRef::try_from_slice(dejavu::sans::regular()).map_err(|error| rejected(error.to_string()))?;
-    if let Some(letter) = unwritable_letter(text) {
-        let detail = format!("{letter:?} of {text:?} cannot be written on a frame");
-        return Err(MediaError::rejected(RejectCode::UnwritableText, detail));
-    }
+    ensure_writable(text).map_err(MediaError::Rejected)?;
     let line_px = (image.height_px() * LINE.0 / LINE.1).max(8);
     let lines = lines_of(&font, text, (line_px, image.width_px()));
     let too_long = lines.len() as u32 * line_px > image.height_px() / 2;

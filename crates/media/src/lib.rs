@@ -50,7 +50,7 @@ pub mod video;
 mod ycbcr;
 
 pub use avi::write_motion_jpeg;
-pub use canvas::{fit_into, fitting_px, paste_into_quarter, unwritable_letter, write_text};
+pub use canvas::{ensure_writable, fit_into, fitting_px, paste_into_quarter, write_text};
 pub use damage::{DamagePolicy, DamageRule, FrameDamage};
 pub use decode::decode_rgb;
 pub use encode::{MAX_JPEG_EDGE_PX, encode_jpeg};

@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Clip, Geometry, Size};
+use crate::patches::{Area, Patch};
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
 use crate::problem::SettingsProblem;
 use crate::processor::{MediaMarks, MediaToken, VIDEO_MARK, VisionProcessor, ensure_few_frames, plan_each};
-use crate::qwen::{Area, Patch};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames, nonzero};
 use crate::tiles::TileGrid;

@@ -29,6 +29,7 @@ mod llava;
 mod nemotron;
 mod number;
 mod nvila;
+mod patches;
 mod pixels;
 mod plan;
 mod problem;

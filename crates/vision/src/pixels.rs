@@ -5,7 +5,8 @@
 use crate::constant::Longvila;
 use crate::family::Family;
 use crate::geometry::Size;
-use crate::qwen::{FRAMES_PER_STEP, Qwen3Vl, Qwen25Vl};
+use crate::patches::FRAMES_PER_STEP;
+use crate::qwen::{Qwen3Vl, Qwen25Vl};
 
 /// What is subtracted from a channel between 0 and 1, and what the difference is divided by.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -32,8 +32,8 @@ def chosen_letter(doc, answer):
     """
     letters = "".join(re.findall(r"^([A-Z])\. ", doc["question"], re.MULTILINE))
     for pattern in (
-        rf"^\W*([{letters}])(?:\W*$|[.:,)\]*\n])",
-        rf"(?i:\banswer(?: is)?\W*(?:option\W*)?)([{letters}])\b",
+        rf"^\W*([{letters}])(?:\W*$|[.:)\]*\n]|,(?!\s*[{letters}]\b))",
+        rf"(?i:\banswer(?: is)?[\s:*\"'(\[]*(?:option[\s:*]*)?)([{letters}])\b",
     ):
         if found := re.search(pattern, answer):
             return found[1]

@@ -9,7 +9,7 @@ use manyframe_core::{BlobRef, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, Sampling, read_range};
-use manyframe_pipeline::{LocatedPattern, PortablePath, expand_pattern};
+use manyframe_pipeline::{LocatedPattern, Occupant, PortablePath, expand_pattern};
 use manyframe_samplers::contaminated_rows;
 use manyframe_shards::SampleEntry;
 use rustc_hash::FxHashMap;
@@ -228,9 +228,8 @@ fn fingerprints_of_video_file(
 pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, PlanError> {
     let mut paths = Vec::new();
     for LocatedPattern { pattern, .. } in context.pipeline.unwanted() {
-        let manifest = Path::new(pattern).join(MANIFEST_FILE);
-        if manifest.exists() {
-            paths.push(manifest);
+        if is_dataset(pattern)? {
+            paths.push(Path::new(pattern).join(MANIFEST_FILE));
         } else {
             add_paths(pattern, &mut paths)?;
         }
@@ -246,7 +245,7 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
 
 fn add_pattern(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
     let pattern = located.pattern;
-    if Path::new(pattern).join(MANIFEST_FILE).exists() {
+    if is_dataset(pattern)? {
         let unreadable = |error| PlanError::UnwantedDataset { pattern: pattern.to_owned(), error };
         return add_dataset(located, files).map_err(unreadable);
     }
@@ -255,6 +254,17 @@ fn add_pattern(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Re
     let file = |path: PathBuf| UnwantedFile { name: located.name(&path), place: UnwantedPlace::File(path) };
     files.extend(paths.into_iter().map(file));
     Ok(())
+}
+
+/// Whether its images are those of samples. Other directories may have a file that is called like a manifest, too.
+fn is_dataset(pattern: &str) -> Result<bool, PlanError> {
+    let path = Path::new(pattern);
+    // A file, or a pattern, which is found to be wrong where it is.
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    let occupant = Occupant::of(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+    Ok(matches!(occupant, Occupant::Dataset(_) | Occupant::Nameless))
 }
 
 fn unusable(pattern: &str, detail: String) -> PlanError {

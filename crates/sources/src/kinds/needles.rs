@@ -7,8 +7,8 @@
 //!
 //! Tasks with many images have `images`, a list of paths, in place of `video`.
 
-use manyframe_core::{ComposedVideo, Edit, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection, Role};
-use manyframe_media::unwritable_letter;
+use manyframe_core::{ComposedVideo, Edit, MediaKind, MediaLocation, MediaRef, Rejection, Role};
+use manyframe_media::ensure_writable;
 
 use crate::draft::{Draft, DraftPart, DraftTurn};
 use crate::fields::read_text;
@@ -53,14 +53,8 @@ fn media(row: &Object<'_>) -> Result<Vec<MediaRef>, Rejection> {
 
 /// Rejects a text that nobody could read on its frame.
 fn check_texts(composed: &ComposedVideo) -> Result<(), Rejection> {
-    let texts =
-        composed.edits.iter().filter_map(|edit| if let Edit::Write(text) = &edit.edit { Some(text) } else { None });
-    let unwritable = |text: &String| Some((text.clone(), unwritable_letter(text)?));
-    match texts.into_iter().find_map(unwritable) {
-        None => Ok(()),
-        Some((text, letter)) => {
-            let detail = format!("{letter:?} of {text:?} cannot be written on a frame");
-            Err(Rejection::new(RejectCode::UnwritableText, detail))
-        }
-    }
+    composed.edits.iter().try_for_each(|edit| match &edit.edit {
+        Edit::Write(text) => ensure_writable(text),
+        _ => Ok(()),
+    })
 }

@@ -33,7 +33,7 @@ pub(crate) fn other_places(
     let others: BTreeSet<u32> = places.iter().copied().filter(|&place| place != right).collect();
     if num_options > 0 && (others.len() + 1 < places.len() || others.len() + 1 < num_options as usize) {
         return Err(format!(
-            "has {} places at {} depths: each depth is to have one of its own, and there are to be {num_options} at least, one for each option",
+            "has {} places for {} depths and {num_options} options: each depth needs a place of its own, and so does each option",
             others.len() + 1,
             places.len()
         ));
