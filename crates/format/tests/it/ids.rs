@@ -140,5 +140,7 @@ fn ids_and_labels_are_those_of_the_processors() {
             }
         }
     }
-    assert!(compared.len() >= 14 && compared.values().all(|number| *number > 5), "{compared:?}");
+    // Two templates of each set of rows, but for one that has no text; without packages, of the six sets with Qwen3's tokenizer.
+    let expected = if has_packages { 2 * FAMILIES.len() - 1 } else { 12 };
+    assert!(compared.len() >= expected && compared.values().all(|number| *number > 5), "{compared:?}");
 }
