@@ -42,7 +42,8 @@ def main() -> None:
     task = task_of(directory)
     cache = directory.with_name("lmms-eval-cache")
     docs = datasets.load_dataset(task["dataset_path"], name=None, cache_dir=str(cache), **task["dataset_kwargs"])[task["test_split"]]
-    forms = (" {}. It is.", "({})", "I think the answer is {}.", "A clear view shows it: {}", "**Answer:** {}", "It's not A, it's {}\n", "A, B, C or D? It is {}.", "I gave no answer. {}, I see now.")
+    forms = (" {}. It is.", "({})", "I think the answer is {}.", "A clear view shows it: {}", "**Answer:** {}", "It's not A, it's {}\n", "A, B, C or D? It is {}.", "I gave no answer. {}, I see now.",
+             "I cannot answer at once. A clear view shows {}, though. A bus is there.", "Looking closely, {} is right.")
     right = [(lambda doc, form=form: form.format(doc[task["doc_to_target"]]), (1, 1)) for form in forms]
     # Who always says A is right once in a group of four, and in no whole group.
     for said, expected in (*right, (lambda doc: "A", (1 / 4, 0)), (lambda doc: "", (0, 0)), (lambda doc: "I see nothing.", (0, 0))):

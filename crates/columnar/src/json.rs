@@ -1,18 +1,18 @@
 //! Arrays as JSON texts, one row at a time, so that a value without a JSON form breaks its own row only.
 
-use std::io::Write;
-
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow_array::types::{
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int64Array, UInt64Array};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_cast::cast;
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::ArrowError;
 use arrow_schema::DataType;
 
 use crate::plan::GroupPlan;
 use crate::shape::{LeafKind, Shape};
+use crate::text_form::text_of;
 
 /// A row of a foreign file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,32 +137,29 @@ fn encoder(shape: &Shape, plan: &GroupPlan, array: &ArrayRef) -> Result<Encoder,
             Ok(Encoder::Text(array.as_binary::<i32>().clone()))
         }
         (Shape::Leaf { kind: LeafKind::Binary, .. }, _) => Ok(Encoder::Presence(array.clone())),
-        (Shape::Leaf { .. }, _) => plain_encoder(array),
+        (Shape::Leaf { .. }, _) => Ok(plain_encoder(array)),
         (_, found) => Err(ArrowError::SchemaError(format!("{found} was read where a nested value was expected"))),
     }
 }
 
-fn plain_encoder(array: &ArrayRef) -> Result<Encoder, ArrowError> {
-    Ok(match array.data_type() {
+fn plain_encoder(array: &ArrayRef) -> Encoder {
+    match array.data_type() {
         DataType::Null => Encoder::Constant("null"),
         DataType::Boolean => Encoder::Bool(array.as_boolean().clone()),
-        signed if signed.is_signed_integer() => {
-            Encoder::Int(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-        }
-        unsigned if unsigned.is_unsigned_integer() => {
-            Encoder::Uint(cast(array, &DataType::UInt64)?.as_primitive::<UInt64Type>().clone())
-        }
+        DataType::Int8 => Encoder::Int(array.as_primitive::<Int8Type>().unary(i64::from)),
+        DataType::Int16 => Encoder::Int(array.as_primitive::<Int16Type>().unary(i64::from)),
+        DataType::Int32 => Encoder::Int(array.as_primitive::<Int32Type>().unary(i64::from)),
+        DataType::Int64 => Encoder::Int(array.as_primitive::<Int64Type>().clone()),
+        DataType::UInt8 => Encoder::Uint(array.as_primitive::<UInt8Type>().unary(u64::from)),
+        DataType::UInt16 => Encoder::Uint(array.as_primitive::<UInt16Type>().unary(u64::from)),
+        DataType::UInt32 => Encoder::Uint(array.as_primitive::<UInt32Type>().unary(u64::from)),
+        DataType::UInt64 => Encoder::Uint(array.as_primitive::<UInt64Type>().clone()),
+        DataType::Float16 => Encoder::Float32(array.as_primitive::<Float16Type>().unary(f32::from)),
+        DataType::Float32 => Encoder::Float32(array.as_primitive::<Float32Type>().clone()),
         DataType::Float64 => Encoder::Float64(array.as_primitive::<Float64Type>().clone()),
-        DataType::Float16 | DataType::Float32 => {
-            Encoder::Float32(cast(array, &DataType::Float32)?.as_primitive::<Float32Type>().clone())
-        }
         decimal if decimal.is_decimal() => Encoder::Decimal(array.clone()),
-        // Time zones other than offsets are unknown here; the instant is the same.
-        DataType::Timestamp(unit, Some(_)) => {
-            Encoder::Display(cast(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?)
-        }
         _ => Encoder::Display(array.clone()),
-    })
+    }
 }
 
 fn write_fields(fields: &[(String, Encoder)], row: usize, out: &mut Vec<u8>) -> Result<(), String> {
@@ -217,8 +214,8 @@ impl Encoder {
             // Infinities and NaN become `null`.
             Self::Float32(array) => write_json(&array.value(row), out)?,
             Self::Float64(array) => write_json(&array.value(row), out)?,
-            Self::Decimal(array) => write!(out, "{}", display(array, row)?).map_err(|error| error.to_string())?,
-            Self::Display(array) => write_json(&display(array, row)?, out)?,
+            Self::Decimal(array) => out.extend_from_slice(text_of(array, row)?.as_bytes()),
+            Self::Display(array) => write_json(&text_of(array, row)?, out)?,
             Self::List { offsets, values, .. } => {
                 #[expect(clippy::indexing_slicing, reason = "there is one offset more than there are rows")]
                 let (start, end) = (offsets[row], offsets[row + 1]);
@@ -244,11 +241,6 @@ fn check_length(out: &[u8]) -> Result<(), String> {
         return Err(format!("the record has more than {MAX_ROW_BYTES} bytes"));
     }
     Ok(())
-}
-
-fn display(array: &ArrayRef, row: usize) -> Result<String, String> {
-    let formatter = ArrayFormatter::try_new(array, &FormatOptions::new()).map_err(|error| error.to_string())?;
-    formatter.value(row).try_to_string().map_err(|error| error.to_string())
 }
 
 fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), String> {

@@ -31,6 +31,7 @@ mod row;
 mod shape;
 mod table_read;
 mod table_write;
+mod text_form;
 mod thrift;
 
 pub use builder::CellWriter;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `needles.json`, `needles.yaml`, `needle_task.py` | lmms-eval: a task of its own, which asks every question |
 //! | `vnbench.json`, `vnbench_both.json` | those that read VNBench's file: `video_name`, `question`, `answer`, `task_type` |
-//! | `videos/`, `images/` | all of them: what questions show (`needle_files.rs`) |
+//! | `videos/`, `images/` | what questions show (`needle_files.rs`): lmms-eval both; VNBench's files name videos only |
 //!
 //! VNBench's scoring knows nine names, and counts a video of which four questions are right. Groups of another size are therefore in
 //! `needles.json` only. It has no task about images and texts together: these have the names of its third tasks of each kind, in a file
@@ -169,9 +169,9 @@ fn lmms_eval_question<'e>(
     }
 }
 
-/// What VNBench calls a task; `None` of those about many images, which it does not have. V-NIAH is its retrieval of an inserted image, at a stated depth. Its second variants of insertion have other
-/// images, landmarks and fruits: here, those of another source. Both kinds of needle together are none of its tasks; alone in a file, they
-/// have the names that images of another source have.
+/// What VNBench calls a task; `None` of those about many images, which it does not have. V-NIAH is its retrieval of an inserted
+/// image, at a stated depth. Its second variants of insertion have other images, landmarks and fruits: here, those of another source.
+/// Both kinds of needle together are none of its tasks; alone in a file, they have the names that images of another source have.
 fn vnbench_type(task: NeedleTask, is_second: bool) -> Option<&'static str> {
     use NeedleTask as Task;
     Some(match (task, is_second) {

@@ -1,8 +1,11 @@
 //! Threads that make things ahead of whoever takes them, in order, within a bound on their bytes.
 //!
 //! ```text
-//! jobs ─▶ threads: prepare (reads; says how many bytes the result takes) ─ waits for room ─ finish (decodes) ─▶ taken in order
+//! jobs ─▶ threads: wait for room ─ prepare (reads; says how many bytes it takes) ─ finish (decodes) ─▶ taken in order
 //! ```
+//!
+//! How many bytes a job takes is known when it was read. Until then, room is kept for as many as the largest took so far; the first
+//! is read alone. One that takes more waits for the rest of its room.
 //!
 //! **Invariant:** results are taken in the order of their jobs.
 //! **Invariant:** what is next to be taken never waits for room, so that the bound cannot stop everything: one result may exceed it.
@@ -21,7 +24,7 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// What is made of it.
     type Made: Send;
 
-    /// Reads what a job needs, and tells how many bytes it will take.
+    /// Reads what a job needs, and tells how many bytes that and its result take.
     fn prepare(&self, job: u64) -> Result<(Self::Prepared, u64), String>;
 
     /// Makes it.
@@ -60,8 +63,10 @@ struct State<T> {
     next_taken: usize,
     /// What is made and not taken, and its bytes.
     made: BTreeMap<usize, (Result<T, String>, u64)>,
-    /// Bytes of what is made, or being made.
+    /// Bytes of what is made, being made, or being read.
     num_bytes: u64,
+    /// The most bytes that a job took; `None` until one was read.
+    largest: Option<u64>,
     is_stopped: bool,
 }
 
@@ -69,7 +74,14 @@ impl<T: Send + 'static> Prefetch<T> {
     /// Starts threads on jobs.
     pub(crate) fn start<W: Work<Made = T>>(work: &Arc<W>, jobs: Vec<u64>, num_threads: usize, most_bytes: u64) -> Self {
         let num_threads = num_threads.min(jobs.len());
-        let state = State { next_begun: 0, next_taken: 0, made: BTreeMap::new(), num_bytes: 0, is_stopped: false };
+        let state = State {
+            next_begun: 0,
+            next_taken: 0,
+            made: BTreeMap::new(),
+            num_bytes: 0,
+            largest: None,
+            is_stopped: false,
+        };
         let shared = Arc::new(Shared { jobs, most_bytes, state: Mutex::new(state), changed: Condvar::new() });
         let start_thread = |_| {
             let (work, shared) = (Arc::clone(work), Arc::clone(&shared));
@@ -105,36 +117,58 @@ impl<T> Shared<T> {
     }
 
     fn run<W: Work<Made = T>>(&self, work: &W) {
-        while let Some((number, job)) = self.begin() {
-            let prepared = flattened(contained(|| work.prepare(job)));
+        while let Some(begun) = self.begin() {
+            let prepared = flattened(contained(|| work.prepare(begun.job)));
             let num_bytes = prepared.as_ref().map_or(0, |(_, num_bytes)| *num_bytes);
-            if !self.reserve(number, num_bytes) {
+            if !self.reserve(&begun, num_bytes) {
                 return;
             }
             let made = prepared.and_then(|(prepared, _)| flattened(contained(|| work.finish(prepared))));
-            self.lock().made.insert(number, (made, num_bytes));
+            self.lock().made.insert(begun.number, (made, num_bytes));
             self.changed.notify_all();
         }
     }
 
-    fn begin(&self) -> Option<(usize, u64)> {
-        let mut state = self.lock();
-        let number = state.next_begun;
-        let job = self.jobs.get(number).copied().filter(|_| !state.is_stopped)?;
-        state.next_begun += 1;
-        Some((number, job))
-    }
-
-    /// Waits for room; `false` if nobody wants the result any more.
-    fn reserve(&self, number: usize, num_bytes: u64) -> bool {
+    /// Waits for room for the next job; `None` if there is none, or nobody wants it any more.
+    fn begin(&self) -> Option<Begun> {
         let has_no_room = |state: &mut State<T>| {
-            !state.is_stopped && number != state.next_taken && state.num_bytes + num_bytes > self.most_bytes
+            let is_wanted = !state.is_stopped && state.next_begun < self.jobs.len();
+            let has_room = state.largest.is_some_and(|largest| state.num_bytes + largest <= self.most_bytes);
+            is_wanted && state.next_begun != state.next_taken && !has_room
         };
         let waited = self.changed.wait_while(self.lock(), has_no_room);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.num_bytes += num_bytes;
+        let number = state.next_begun;
+        let job = self.jobs.get(number).copied().filter(|_| !state.is_stopped)?;
+        let num_reserved = state.largest.unwrap_or(0);
+        state.next_begun += 1;
+        state.num_bytes += num_reserved;
+        Some(Begun { number, job, num_reserved })
+    }
+
+    /// Waits until there is room for all bytes of a job that was read; `false` if nobody wants the result any more.
+    fn reserve(&self, begun: &Begun, num_bytes: u64) -> bool {
+        let mut state = self.lock();
+        state.largest = state.largest.max(Some(num_bytes));
+        state.num_bytes -= begun.num_reserved.saturating_sub(num_bytes);
+        self.changed.notify_all();
+        let num_more = num_bytes.saturating_sub(begun.num_reserved);
+        let has_no_room = |state: &mut State<T>| {
+            let has_room = num_more == 0 || state.num_bytes + num_more <= self.most_bytes;
+            !state.is_stopped && begun.number != state.next_taken && !has_room
+        };
+        let waited = self.changed.wait_while(state, has_no_room);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.num_bytes += num_more;
         !state.is_stopped
     }
+}
+
+/// A job that a thread has begun, and the bytes that are reserved for it.
+struct Begun {
+    number: usize,
+    job: u64,
+    num_reserved: u64,
 }
 
 fn flattened<T>(outcome: Result<Result<T, String>, String>) -> Result<T, String> {
@@ -206,6 +240,46 @@ mod tests {
         // What is taken is counted a moment longer here than there.
         let most = work.1.load(Ordering::SeqCst);
         assert!((500..=1800).contains(&most), "{most}");
+    }
+
+    /// Reads as many bytes as the job says, and keeps the most that were held at a time.
+    #[derive(Default)]
+    struct Reads {
+        held: AtomicU64,
+        most: AtomicU64,
+    }
+
+    impl Work for Reads {
+        type Prepared = u64;
+        type Made = u64;
+
+        fn prepare(&self, job: u64) -> Result<(u64, u64), String> {
+            let held = self.held.fetch_add(job, Ordering::SeqCst) + job;
+            self.most.fetch_max(held, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+            Ok((job, job))
+        }
+
+        fn finish(&self, job: u64) -> Result<u64, String> {
+            Ok(job)
+        }
+    }
+
+    #[test]
+    fn what_threads_read_is_within_the_bound() {
+        let work = Arc::new(Reads::default());
+        let prefetch = Prefetch::start(&work, vec![100; 60], 16, 350);
+        let mut num_taken = 0;
+        loop {
+            match prefetch.next(Duration::from_millis(10)) {
+                Next::Made(made) => num_taken += work.held.fetch_sub(made.unwrap(), Ordering::SeqCst).min(1),
+                Next::Later => {}
+                Next::End => break,
+            }
+        }
+        // Three are within it; one more is taken, and counted a moment longer here than there.
+        let most = work.most.load(Ordering::SeqCst);
+        assert!(num_taken == 60 && (200..=400).contains(&most), "{num_taken} {most}");
     }
 
     #[test]

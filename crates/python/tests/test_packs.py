@@ -196,9 +196,9 @@ class SequenceParallelism(unittest.TestCase):
                 manyframe.PackDataset(DIVIDED, sequence_parallel=group)
 
     def test_a_group_of_one_has_packs_that_are_not_divided(self):
-        index = manyframe.Dataset(LOCATION).manifest["pack"]
-        if index["settings"].get("sequence_parallel") is None:
-            self.assertEqual(numbers(manyframe.PackDataset(LOCATION, sequence_parallel=(0, 1))), numbers(manyframe.PackDataset(LOCATION)))
+        if manyframe.Dataset(LOCATION).manifest["pack"]["settings"].get("sequence_parallel") is not None:
+            self.skipTest("the packs are divided")
+        self.assertEqual(numbers(manyframe.PackDataset(LOCATION, sequence_parallel=(0, 1))), numbers(manyframe.PackDataset(LOCATION)))
 
 
 def count(dataset, queue):

@@ -14,22 +14,17 @@
 //! Every call blocks: the futures of the object stores' client end here. Which files a dataset has, and in which order they
 //! are sent, is decided elsewhere.
 //!
+//! The feature `stores` is what reaches object stores. Without it, a URL is an error that says so.
+//!
 //! **Invariant:** credentials come from [`StoreOptions`] and go nowhere but to the store: no error or location has one.
 
-mod cache;
 mod local;
-mod object;
-mod open;
-mod profile;
-mod remote_file;
 mod storage;
 mod store_url;
+#[cfg_attr(not(feature = "stores"), path = "stores_disabled.rs")]
 mod stores;
 
-pub use cache::CacheOptions;
 pub use local::{LocalDirectory, digest_of_file};
-pub use object::ObjectStorage;
-pub use open::{StorageError, StoreOptions, check_url};
 pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};
 pub use store_url::is_below_bucket;
-pub use stores::{Stores, open};
+pub use stores::{CacheOptions, StorageError, StoreOptions, Stores, check_url, open};

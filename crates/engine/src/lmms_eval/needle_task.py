@@ -28,7 +28,7 @@ def chosen_letter(doc, answer):
     """The letter of the option that an answer chooses, or None.
 
     It is the answer itself (`B`, `(B)`, `B. A bus`), what comes after `answer is` or `answer:`, or else the last letter of an option that is a
-    word of its own.
+    word of its own, and no article or pronoun (`A bus`, `I think`).
     """
     letters = "".join(re.findall(r"^([A-Z])\. ", doc["question"], re.MULTILINE))
     for pattern in (
@@ -37,7 +37,8 @@ def chosen_letter(doc, answer):
     ):
         if found := re.search(pattern, answer):
             return found[1]
-    alone = re.findall(rf"(?<![\w'’])([{letters}])(?![\w'’])", answer)
+    no_option = r"[AI] (?!(?:is|was|seems|looks|because|since|as)\b)[a-z]"
+    alone = re.findall(rf"(?<![\w'’])(?!{no_option})([{letters}])(?![\w'’])", answer)
     return alone[-1] if alone else None
 
 

@@ -5,9 +5,9 @@
 //! side, and nothing is tokenized a second time.
 
 use rustc_hash::FxHashSet;
-use sentencepiece_model::Type;
 
 use super::model::TokenSpan;
+use super::sentencepiece_file::Type;
 
 /// What the pieces of a model represent.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod json;
 mod merges;
 mod model;
 mod sentencepiece;
+mod sentencepiece_file;
 mod word_cache;
 mod words;
 

@@ -9,13 +9,14 @@
 
 use std::path::Path;
 
-use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, TrainerSpec, Type};
+use prost::Message as _;
 
 use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::extents::{Extents, PrefixedText};
 use super::merges::{Fallback, Merges, Merging};
 use super::model::{Model, ParsedTokenizer, Prefixes, TokenSpan, TokenizerFile, TokensAround, guarded};
+use super::sentencepiece_file::{ModelType, NormalizerSpec, Piece, SentencePieceModel, TrainerSpec, Type};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
 use crate::snapshot::{ConfiguredToken, TokenizerConfig};
@@ -36,14 +37,14 @@ struct SentencePiece {
 pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a SentencePiece model" };
     let unsupported = |property: String| file.unsupported(property);
-    let proto = guarded(|| Ok(SentencePieceModel::from_slice(bytes)?)).map_err(|source| file.unreadable(source))?;
+    let proto = guarded(|| Ok(SentencePieceModel::decode(bytes)?)).map_err(|source| file.unreadable(source))?;
     check_settings(&proto).map_err(unsupported)?;
     check_lengths(&proto).map_err(unsupported)?;
     let merges = merges(&proto).map_err(unsupported)?;
     if merges.is_empty() {
         return Err(file.unreadable("it has no pieces"));
     }
-    let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
+    let prefix = if proto.normalizer.as_ref().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
     let cuts = Cuts::Pairs(pairs(&proto));
     // Elsewhere counts of words do not add up: neighbouring unknown characters are one token.
     let words = falls_back_to_bytes(&proto).then(|| Words::new(cuts.clone(), prefix));
@@ -54,7 +55,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let control = AddedTokens::new(control_pieces(&proto).into_iter().chain(configured).collect())?;
     let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
     let model = SentencePiece { merges, cuts, defined, control: control.clone(), extents, prefix };
-    let num_pieces = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
+    let num_pieces = u32::try_from(proto.pieces.len()).unwrap_or(u32::MAX);
     let num_ids = control.num_ids().max(num_pieces);
     let around = tokens_around(config, &control);
     // `legacy` of Llama's tokenizers (`models/llama/tokenization_llama.py`).
@@ -161,10 +162,10 @@ fn mark_spaces(text: &str, marked: &mut String) {
 /// Fails with the unsupported feature of the file, as a verb phrase.
 fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
     // Whatever a file omits has the default of the format: it is Unigram and collapses white space.
-    let trainer = proto.trainer().cloned().unwrap_or_default();
-    let normaliser = proto.normalizer().cloned().unwrap_or_default();
+    let trainer = proto.trainer.clone().unwrap_or_default();
+    let normaliser = proto.normalizer.clone().unwrap_or_default();
     if trainer.model_type() != ModelType::Bpe {
-        return Err(format!("is of the type {}", trainer.model_type().as_str_name()));
+        return Err(format!("is of the type {}", format!("{:?}", trainer.model_type()).to_uppercase()));
     }
     if !matches!(normaliser.name(), "" | "identity") || !normaliser.precompiled_charsmap().is_empty() {
         return Err(format!("normalises text by {:?}", normaliser.name()));
@@ -204,7 +205,7 @@ fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
 }
 
 fn pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {
-    (0..).zip(proto.pieces()).map(|(id, piece)| (id, piece.piece(), piece.r#type()))
+    (0..).zip(&proto.pieces).map(|(id, piece)| (id, piece.piece(), piece.r#type()))
 }
 
 /// The pieces that never come from text. Hugging Face's tokenizers find their spellings in prompts.
@@ -223,7 +224,7 @@ fn configured_tokens(
 ) -> Result<Vec<AddedToken>, String> {
     let mut configured = Vec::new();
     for token in listed {
-        let piece = proto.pieces().get(token.id as usize).map(sentencepiece_model::SentencePiece::piece);
+        let piece = proto.pieces.get(token.id as usize).map(Piece::piece);
         match piece {
             Some(piece) if piece == token.content => {}
             Some(piece) => {
@@ -269,13 +270,13 @@ fn merges(proto: &SentencePieceModel) -> Result<Merges, String> {
     } else {
         Fallback::Unknown(unknown)
     };
-    let normal = proto.pieces().iter().zip(0..).filter(|(piece, _)| piece.r#type() == Type::Normal);
+    let normal = proto.pieces.iter().zip(0..).filter(|(piece, _)| piece.r#type() == Type::Normal);
     Ok(Merges::new(normal.map(|(piece, id)| (piece.piece(), piece.score(), id)), fallback))
 }
 
 /// Whether no text is unknown: there is a piece for every byte.
 fn falls_back_to_bytes(proto: &SentencePieceModel) -> bool {
-    proto.trainer().is_some_and(TrainerSpec::byte_fallback)
+    proto.trainer.as_ref().is_some_and(TrainerSpec::byte_fallback)
 }
 
 /// The bytes that have pieces, spelled `<0x0A>`, with their ids. Fails for one that is spelled otherwise.

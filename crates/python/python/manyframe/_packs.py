@@ -49,7 +49,9 @@ class PackDataset:
     threads
         Threads that load packs for a plain loop. Default: one for each core, divided by the workers of a loader.
     prefetch_bytes
-        Most bytes that are loaded ahead, besides the encoded samples that each thread reads at the moment.
+        Most bytes that are held ahead of the loop, in this process: encoded samples that are read, and what is made of them. One
+        pack may exceed it, and while packs grow, so may what is read of one for which less room was kept. Each worker of a loader
+        has a bound of its own.
     tensors
         ``"numpy"`` or ``"torch"``.
     endpoint
@@ -115,7 +117,9 @@ class PackDataset:
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({"_told": Told()} | state)
+        self.__dict__.update(state)
+        if "_told" not in state:
+            self._told = Told()
         self._open()
 
     # Where training is

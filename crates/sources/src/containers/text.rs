@@ -5,7 +5,9 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use manyframe_base::InputFile;
 use manyframe_core::{Position, RejectCode};
@@ -19,6 +21,12 @@ use crate::json::{
     find_list,
 };
 use crate::raw::RawBody;
+
+/// Files without a line end at their end of which a process warns: hand-made ones come in thousands.
+const MOST_NAMED: usize = 20;
+
+/// Those that this process has found.
+static NUM_UNENDED: AtomicUsize = AtomicUsize::new(0);
 
 /// An open file of text.
 pub(crate) struct TextFile {
@@ -58,6 +66,14 @@ impl TextFile {
     }
 }
 
+fn warn_of_open_end(path: &Path) {
+    match NUM_UNENDED.fetch_add(1, Ordering::Relaxed) {
+        ..MOST_NAMED => warn!(?path, "the file ends without a line end: its last record may be cut"),
+        MOST_NAMED => warn!("more files end without a line end, and are not named"),
+        _ => {}
+    }
+}
+
 impl Container for TextFile {
     fn parts(&self) -> Vec<Option<Range<u64>>> {
         vec![None]
@@ -94,7 +110,7 @@ impl Container for TextFile {
                     // The end of the last line may be what is lost.
                     let found = found.filter(|_| until_here.found().is_none());
                     if found.as_ref().is_some_and(|record| !matches!(record.body, RawBody::Broken { .. })) {
-                        warn!(?path, "the file ends without a line end: its last record may be cut");
+                        warn_of_open_end(&path);
                     }
                     Ok(found)
                 };

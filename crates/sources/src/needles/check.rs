@@ -17,7 +17,7 @@ pub(crate) fn check(needles: &[Needle], options: &NeedleOptions) -> Result<(), S
         if !known.insert(name) || !known.insert(shown) && !is_its_name {
             return Err(format!("two needles are named or show {:?}", needle.name));
         }
-        if needle.name.contains(", ") && options.tasks.iter().any(|task| task.is_about_order()) {
+        if needle.name.contains(", ") && options.tasks.iter().any(|&task| is_ordered(needle, task)) {
             let name = &needle.name;
             return Err(format!(
                 "{name:?} has a comma, which separates the names in options about the order of needles"
@@ -35,6 +35,16 @@ pub(crate) fn check(needles: &[Needle], options: &NeedleOptions) -> Result<(), S
         check_lengths(&asked, options.num_options)?;
     }
     Ok(())
+}
+
+/// Whether a task may ask for the place of this needle among others.
+fn is_ordered(needle: &Needle, task: NeedleTask) -> bool {
+    match task {
+        NeedleTask::OrderingInsert => Pool::Pictures.has(needle),
+        NeedleTask::ImageOrdering => Pool::Images.has(needle),
+        NeedleTask::OrderingEdit => Pool::Texts.has(needle),
+        _ => task.is_about_order(),
+    }
 }
 
 fn check_question(name: &str, asked: &Asked, options: &NeedleOptions) -> Result<(), String> {
@@ -167,6 +177,9 @@ mod tests {
         let needles = [of("a bus"), of("a car, red")];
         assert!(check(&needles, &ordering).unwrap_err().starts_with("\"a car, red\" has a comma"));
         assert!(check(&needles, &options()).is_ok());
+        // A task that orders texts shows no images.
+        let is_ordered = |task| is_ordered(&needles[1], task);
+        assert!(is_ordered(NeedleTask::OrderingBoth) && !is_ordered(NeedleTask::OrderingEdit));
     }
 
     #[test]

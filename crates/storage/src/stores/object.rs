@@ -27,8 +27,8 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+use super::remote_file::RemoteFile;
 use crate::local::digest_of_file;
-use crate::remote_file::RemoteFile;
 use crate::storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written, check_path};
 use crate::store_url::split;
 
@@ -63,7 +63,7 @@ pub(crate) struct Client {
 }
 
 /// The objects below a prefix of a store.
-pub struct ObjectStorage {
+pub(crate) struct ObjectStorage {
     location: PathBuf,
     prefix: Key,
     client: Arc<Client>,

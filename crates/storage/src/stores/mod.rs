@@ -6,6 +6,12 @@
 //!
 //! Names of objects are taken as they are, but for those of web servers, which URLs have with `%20` and the like.
 
+mod cache;
+mod object;
+mod open;
+mod profile;
+mod remote_file;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -15,13 +21,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyframe_base::{FileAccess, Listed, ObjectAccess, ObjectState, ReadAt, url_of};
 use object_store::path::Path as Key;
 
-use crate::cache::{Cache, CacheOptions, CachedObject};
+pub use cache::CacheOptions;
+pub use open::{StorageError, StoreOptions, check_url};
+
 use crate::local::LocalDirectory;
-use crate::object::{Access, Client, ObjectStorage};
-use crate::open::{StorageError, StoreOptions, client_of, parse};
-use crate::remote_file::RemoteFile;
 use crate::storage::Storage;
 use crate::store_url::split;
+use cache::{Cache, CachedObject};
+use object::{Access, Client, ObjectStorage};
+use open::{client_of, parse};
+use remote_file::RemoteFile;
 
 /// Opens stores. Clones share those that are open.
 #[derive(Clone, Default)]

@@ -16,8 +16,8 @@ use object_store::{ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::object::{Access, Client};
-use crate::profile::with_profile;
+use super::object::{Access, Client};
+use super::profile::with_profile;
 
 /// Longest time that a request may take: a part over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
