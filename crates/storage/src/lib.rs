@@ -17,6 +17,8 @@
 //! **Invariant:** credentials come from [`StoreOptions`] and go nowhere but to the store: no error or location has one.
 
 mod cache;
+mod connection;
+mod flow;
 mod local;
 mod object;
 mod open;
@@ -27,9 +29,10 @@ mod store_url;
 mod stores;
 
 pub use cache::CacheOptions;
+pub use flow::{Flow, Rate};
 pub use local::{LocalDirectory, digest_of_file};
 pub use object::ObjectStorage;
 pub use open::{StorageError, StoreOptions, check_url};
-pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};
+pub use storage::{Condition, FileState, Part, Parts, Storage, StoredFile, Version, Written};
 pub use store_url::is_below_bucket;
 pub use stores::{Stores, open};
