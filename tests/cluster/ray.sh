@@ -38,7 +38,8 @@ case $1 in
     for host in mfa mfb; do ip -n $host link set lo up; done
     ip -n mfa link set mfva up
     ip -n mfb link set mfvb up
-    export RAY_USAGE_STATS_ENABLED=0 RAY_process_group_cleanup_enabled=true
+    # Ray's workers are nicer than whatever else this machine does, unless told otherwise.
+    export RAY_USAGE_STATS_ENABLED=0 RAY_process_group_cleanup_enabled=true RAY_worker_niceness=0
     temporary=$(mktemp -d /tmp/mfray.XXXXXX)
     echo "$temporary" >"$directory/temporary"
     hide="mount -t tmpfs none '$directory/here'"

@@ -27,6 +27,12 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Longest time until a connection is there: that of the client.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where machines of a cloud find their credentials. Elsewhere, nobody answers.
+pub(crate) const CREDENTIAL_SERVICES: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
+
+/// How often one of them is asked, with a second between.
+const CREDENTIAL_ATTEMPTS: u32 = 3;
+
 /// Makes connections.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -65,7 +71,9 @@ impl HttpService for Connection {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         // Small ones may also be those that ask for credentials, elsewhere.
         let is_large = request.body().content_length() > PIECE_BYTES;
+        let host = request.uri().host();
         match Meter::of_task().filter(|_| is_large) {
+            None if CREDENTIAL_SERVICES.iter().any(|service| host == Some(service)) => self.ask(request).await,
             None => self.client.execute(request).await,
             Some(meter) => self.send(request, meter).await,
         }
@@ -73,6 +81,17 @@ impl HttpService for Connection {
 }
 
 impl Connection {
+    /// Asks for credentials. Whoever has none anywhere is to know soon: the client would try for as long as with a store.
+    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        for _ in 1..CREDENTIAL_ATTEMPTS {
+            match self.client.execute(request.clone()).await {
+                Err(_absent) => tokio::time::sleep(Duration::from_secs(1)).await,
+                answer => return answer,
+            }
+        }
+        self.client.execute(request).await.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))
+    }
+
     async fn send(&self, request: HttpRequest, meter: Arc<Meter>) -> Result<HttpResponse, HttpError> {
         let (head, body) = request.into_parts();
         let url = head.uri.to_string().parse().map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;

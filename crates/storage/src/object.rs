@@ -26,6 +26,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+use crate::connection::CREDENTIAL_SERVICES;
 use crate::flow::{Flow, watch};
 use crate::local::digest_of_file;
 use crate::remote_file::RemoteFile;
@@ -34,6 +35,9 @@ use crate::store_url::split;
 
 /// The name of the metadata that holds the digest of an object. Azure allows no hyphen.
 const DIGEST_NAME: &str = "blake3";
+
+/// What stores call a bucket or container that is not there.
+const NO_BUCKET: [&str; 2] = ["<Code>NoSuchBucket<", "<Code>ContainerNotFound<"];
 
 /// Files that are copied in are sent in parts of this size.
 const PART_BYTES: usize = 8 << 20;
@@ -91,7 +95,12 @@ impl Client {
             _ => io::ErrorKind::Other,
         };
         let mut text = error.to_string();
-        let kind = if text.contains("status code: 400") { io::ErrorKind::InvalidData } else { kind };
+        let kind = match kind {
+            // Nothing that is asked of it can succeed, whatever the name of the object.
+            _ if NO_BUCKET.iter().any(|code| text.contains(code)) => io::ErrorKind::InvalidInput,
+            _ if text.contains("status code: 400") => io::ErrorKind::InvalidData,
+            kind => kind,
+        };
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "…");
         }
@@ -118,8 +127,12 @@ impl Client {
 
 /// What may be behind a failure: stores give no reason when they are asked for the state of an object.
 fn hint(kind: io::ErrorKind, text: &str) -> &'static str {
-    if kind == io::ErrorKind::PermissionDenied {
+    if CREDENTIAL_SERVICES.iter().any(|service| text.contains(service)) {
+        " (no credentials are in the environment or in a profile of ~/.aws, and no service gives this machine any)"
+    } else if kind == io::ErrorKind::PermissionDenied {
         " (are these credentials right, and allowed to do this? is the clock of this machine right?)"
+    } else if kind == io::ErrorKind::InvalidInput {
+        " (create the bucket first, or correct its name)"
     } else if text.ends_with("400 Bad Request: ") {
         " (have the credentials expired?)"
     } else {

@@ -12,7 +12,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
-use object_store::{ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -158,7 +158,10 @@ fn allows_plain(endpoint: Option<&str>) -> bool {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 20, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
+    // The time alone is a bound. A pause is drawn from up to so many times the one before: with twice, which is the default, they
+    // do not become longer.
+    let backoff = BackoffConfig { base: 4.0, ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 1000, retry_timeout: RETRY_TIMEOUT }
 }
 
 fn memory(runtime: Runtime) -> Client {
@@ -195,10 +198,10 @@ fn google(url: &Url, options: &StoreOptions, runtime: Runtime) -> Result<Client,
     for (key, value) in options.settings::<GoogleConfigKey>("GOOGLE_") {
         builder = builder.with_config(key, value);
     }
-    if let Some(endpoint) = &options.endpoint {
+    let endpoint = options.endpoint.as_ref().or_else(|| options.environment.get("GOOGLE_BASE_URL")).map(String::as_str);
+    if let Some(endpoint) = endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    let endpoint = options.endpoint.as_deref();
     let builder = builder.with_client_options(client_options(endpoint)).with_retry(retries());
     let store = Arc::new(builder.with_http_connector(connector(endpoint)).build().map_err(|error| error.to_string())?);
     let parts = Some(Arc::clone(&store) as _);
