@@ -13,7 +13,6 @@ mkdir -p "$work/bin"
 # The second host of Ray does not have the program: it is shipped there.
 cp "$manyframe" "$work/bin/manyframe"
 manyframe=$work/bin/manyframe
-rm -f /tmp/manyframe-"$(id -u)"-*
 
 digests() { (cd "$1" && find . -type f ! -name build.json -print0 | sort -z | xargs -0 sha256sum); }
 same_bytes() { # DATASET
@@ -181,6 +180,18 @@ on_ray() {
   host=(ip netns exec mfa)
   reports_of_one_machine ray --engine ray --address 10.77.0.1:6379 --python "$ray/python" --tasks-per-job 4
 
+  echo 'on Ray, to a store: hosts do not see the plan'
+  start_store "$work/store-ray-apart" 10.77.0.1 ip netns exec mfa
+  rm -rf "/tmp/manyframe-work-$(id -u)"
+  ip netns exec mfa "$manyframe" build "$pipeline" --output s3://bucket/ray-apart --set "output.work=$work/ray/here/ray-apart.work" \
+    --engine ray --address 10.77.0.1:6379 --python "$ray/python" --no-shared-disk --quiet \
+    >"$work/ray-apart.txt" 2>&1 || { tail -20 "$work/ray-apart.txt" >&2; fail 'the build without a shared disk'; }
+  for host_tmp in /tmp "$work/ray/tmp"; do
+    ls "$host_tmp/manyframe-work-$(id -u)"/*/plan-*/plan.json >/dev/null || fail "no job has fetched the plan to $host_tmp"
+  done
+  mv "$work/ray/here/ray-apart.work" "$work/ray-apart.work"
+  same_at_store ray-apart ip netns exec mfa
+
   echo 'on Ray: the driver dies, and a host dies'
   started=$(now)
   build_on_ray() {
@@ -198,7 +209,7 @@ on_ray() {
   wait_for_done "$work/on-ray" 10
   # A job runs there at almost any moment: both hosts have one core, and there is more to do.
   "$here/ray.sh" kill-host "$work/ray" mfb
-  ls /tmp/manyframe-"$(id -u)"-* >/dev/null || fail 'the program was not shipped to the second host'
+  ls "$work/ray/tmp/manyframe-$(id -u)"-* >/dev/null || fail 'the program was not shipped to the second host'
   echo "  host killed with $(num_done "$work/on-ray") tasks done"
   wait $driver || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
   same_bytes "$work/on-ray"

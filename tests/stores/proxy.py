@@ -1,8 +1,9 @@
-"""What is between a client and a store: notes what is written, and alters bytes of parts on the way if it is told to."""
+"""What is between a client and a store: notes what is written, and alters bytes, or answers in place of the store, if it is told to."""
 
 import re
 import socket
 import threading
+import time
 
 PART = re.compile(rb"^PUT (/\S*[?&]partNumber=\d+\S*) HTTP/1.1\r\n")
 WRITE = re.compile(rb"^(PUT|POST) (/\S*) HTTP/1.1\r\n")
@@ -18,6 +19,10 @@ class Proxy:
         self.writes = []
         # How many of the next parts are altered.
         self.num_altered = 0
+        # Until then, and with this answer, the store has too much to do.
+        self.busy_until, self.busy_answer, self.num_refused = 0, b"503 Slow Down", 0
+        # How many of the next answers with a part of a file have another byte.
+        self.num_flipped = 0
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
@@ -37,10 +42,13 @@ class Proxy:
         threading.Thread(target=self.pump, args=(server, client), daemon=True).start()
         self.requests(client, server)
 
-    @staticmethod
-    def pump(source, sink):
+    def pump(self, source, sink):
         try:
             while piece := source.recv(1 << 16):
+                # Only of a shard is there so much at once.
+                if len(piece) == 1 << 16 and self.num_flipped > 0:
+                    self.num_flipped -= 1
+                    piece = piece[:-1] + bytes([piece[-1] ^ 1])
                 sink.sendall(piece)
         except OSError:
             pass
@@ -63,6 +71,13 @@ class Proxy:
                 head, pending = pending.split(b"\r\n\r\n", 1)
                 length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
                 left = int(length.group(1)) if length else 0
+                if time.time() < self.busy_until:
+                    while len(pending) < left:
+                        pending += client.recv(1 << 16)
+                    pending = pending[left:]
+                    self.num_refused += 1
+                    client.sendall(b"HTTP/1.1 " + self.busy_answer + b"\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 alters = self.note(head, left)
                 server.sendall(head + b"\r\n\r\n")
                 while left:

@@ -17,6 +17,7 @@ import threading
 import time
 
 import azure
+import google
 import noise
 import s3
 from proxy import Proxy
@@ -33,7 +34,9 @@ ENVIRONMENT = os.environ | {
     "AWS_SECRET_ACCESS_KEY": s3.SECRET,
     "AZURE_STORAGE_ACCOUNT_NAME": azure.ACCOUNT,
     "AZURE_STORAGE_ACCOUNT_KEY": azure.KEY,
+    "GOOGLE_BEARER_TOKEN": google.TOKEN,
 }
+SECRETS = (s3.SECRET, azure.KEY, google.TOKEN)
 
 
 def say(text):
@@ -48,9 +51,14 @@ def command(*arguments, port=PORT):
 def run(*arguments, port=PORT, code=0, more=()):
     done = subprocess.run(command(*arguments, port=port) + list(more), env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == code, f"{arguments} ended with {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
-    for secret in (s3.SECRET, azure.KEY):
+    for secret in SECRETS:
         assert secret not in done.stdout + done.stderr, "a credential is shown"
     return done.stdout + done.stderr
+
+
+def at(endpoint):
+    """The variables by which stores are found."""
+    return {name: endpoint for name in ("AWS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL")}
 
 
 def start(*arguments, port=PORT):
@@ -217,6 +225,55 @@ def check_alteration(dataset):
     say("always: exit code 1, and no manifest")
 
 
+def check_refusals(dataset):
+    print("who is refused, and who asks for what is not there, is told so", flush=True)
+    wrong = ENVIRONMENT | {"AWS_SECRET_ACCESS_KEY": "wrong"}
+
+    def refused(environment, *arguments, expected):
+        done = subprocess.run(command(*arguments), env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode in (1, 2) and re.search(expected, done.stderr), (arguments, done.returncode, done.stderr)
+        assert s3.SECRET not in done.stderr, "a credential is shown"
+
+    down = WORK / "down-refused"
+    shutil.rmtree(down, ignore_errors=True)
+    for arguments in (("upload", dataset, "s3://bucket/refused"), ("inspect", "s3://bucket/kills"), ("download", "s3://bucket/kills", down)):
+        refused(wrong, *arguments, expected="are these credentials right")
+    for arguments in (("upload", dataset, "s3://nowhere/refused"), ("inspect", "s3://nowhere/kills"), ("download", "s3://nowhere/kills", down)):
+        refused(ENVIRONMENT, *arguments, expected="create the bucket first")
+    assert not down.exists() and not listed("refused/")
+    say("wrong credentials, and a bucket that does not exist")
+
+
+def check_busy(dataset):
+    print("a store that is busy for three quarters of a minute costs time only", flush=True)
+    for answer in (b"503 Slow Down", b"429 Too Many Requests"):
+        proxy = Proxy(PORT)
+        url, started = f"s3://bucket/busy-{answer[:3].decode()}", time.time()
+        upload = start("upload", dataset, url, "--limit-rate", "60M", port=proxy.port)
+        time.sleep(1)
+        assert upload.poll() is None, "the upload was too fast"
+        proxy.busy_answer, proxy.busy_until = answer, time.time() + 45
+        output, _ = upload.communicate()
+        assert upload.returncode == 0 and proxy.num_refused > 0, output
+        same_bytes(url, dataset)
+        say(f"{answer.decode()}: {proxy.num_refused} requests refused, done after {time.time() - started:.0f} s")
+
+
+def check_altered_download(dataset):
+    print("a byte that is altered on the way here is noticed, and its file fetched again", flush=True)
+    down, proxy = WORK / "down", Proxy(PORT)
+    shutil.rmtree(down, ignore_errors=True)
+    proxy.num_flipped = 1
+    output = run("download", "s3://bucket/kills", down, port=proxy.port)
+    assert proxy.num_flipped == 0 and "it is fetched again" in output, output
+    assert digests(down) == digests(dataset), "the download differs"
+    shutil.rmtree(down)
+    proxy.num_flipped = 1_000_000
+    output = run("download", "s3://bucket/kills", down, port=proxy.port, code=2)
+    assert "is not the file that the manifest names" in output and not (down / "manifest.json").exists(), output
+    say("once: the download is whole; always: exit code 2, and no manifest")
+
+
 def check_change(dataset, changed):
     print("a change sends what is new; a reader that polls sees one dataset or the other", flush=True)
     url = "s3://bucket/change"
@@ -272,8 +329,7 @@ def sources(directory):
 
 def build_at(name, url, endpoint, *more, secret=None):
     """Starts a build whose sources are below a URL, with a cache of its own."""
-    at = {"AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint, "MANYFRAME_CACHE": str(WORK / f"{name}.cache")}
-    environment = ENVIRONMENT | at | ({"AWS_SECRET_ACCESS_KEY": secret} if secret else {})
+    environment = ENVIRONMENT | at(endpoint) | {"MANYFRAME_CACHE": str(WORK / f"{name}.cache")} | ({"AWS_SECRET_ACCESS_KEY": secret} if secret else {})
     arguments = [manyframe, "build", HERE / "pipeline.toml", "--output", WORK / name, "--set", f"data={url}", "--threads", "2", *more]
     return subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -287,7 +343,7 @@ def forget(*names):
 def end(build, code=0):
     output, _ = build.communicate()
     assert build.returncode == code, (build.returncode, output)
-    for secret in (s3.SECRET, azure.KEY):
+    for secret in SECRETS:
         assert secret not in output, "a credential is shown"
     return output
 
@@ -486,7 +542,7 @@ def check_output():
 
 def build_to(url, endpoint, *more):
     """Starts a build that goes to a URL."""
-    environment = ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint}
+    environment = ENVIRONMENT | at(endpoint)
     arguments = [manyframe, "build", HERE / "pipeline.toml", "--output", url, "--set", f"output.work={WORK / 'to-s3'}", "--threads", "2", *more]
     return subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -547,6 +603,34 @@ def check_azure(dataset):
         server.wait()
 
 
+def check_google(dataset):
+    print("Google's interface, translated to Ceph's", flush=True)
+    s3.make_bucket(PORT, "google")
+    port, url = google.Google(PORT).port, "gs://google/dataset"
+    upload = start("upload", dataset, url, "--limit-rate", "20M", "--quiet", port=port)
+    wait_for_parts(dataset, 3)
+    upload.kill()
+    upload.communicate()
+    kept = len(journal_of(dataset))
+    output = run("upload", dataset, url, port=port)
+    assert kept >= 3 and "of an interrupted upload kept" in output, output
+    same_bytes(url, dataset, port=port)
+    assert json.loads(run("upload", dataset, url, "--json", "--quiet", port=port))["num_parts"] == 0
+    endpoint = f"http://127.0.0.1:{port}"
+    forget("disk", "to-s3", "google")
+    for name, content in sources(WORK / "data").items():
+        s3.put(PORT, f"/google/data/{name}", content)
+    end(build_at("google", "gs://google/data", endpoint))
+    same_build("google", build("disk"))
+    end(build_to("gs://google/built", endpoint))
+    down = WORK / "down"
+    shutil.rmtree(down, ignore_errors=True)
+    run("download", "gs://google/built", down, "--quiet", port=port)
+    assert digests(down, "build.json") == digests(WORK / "disk", "build.json"), "the dataset at the URL differs"
+    conformance("gs://google/suite", endpoint)
+    say(f"killed with {kept} parts sent, gone on with; builds from there and to there; the suite of storages")
+
+
 def check_second_implementation(dataset):
     print("another implementation of S3, s3s: a kill, and a byte that is altered on the way", flush=True)
     port, state = free_port(), WORK / "s3s"
@@ -580,7 +664,7 @@ def check_second_implementation(dataset):
 
 
 def conformance(url, endpoint):
-    more = {"MANYFRAME_STORAGE": url, "AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint}
+    more = {"MANYFRAME_STORAGE": url} | at(endpoint)
     cargo = [os.environ.get("CARGO", "cargo"), "test", "--quiet", "--locked", "--package", "manyframe-storage", "--test", "conformance"]
     done = subprocess.run(cargo, env=ENVIRONMENT | more, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -600,6 +684,9 @@ def main():
         check_server_kill(dataset)
         check_race(dataset, changed)
         check_alteration(dataset)
+        check_altered_download(dataset)
+        check_busy(dataset)
+        check_refusals(dataset)
         check_change(changed, dataset)
         check_readers(dataset)
         check_names()
@@ -608,6 +695,7 @@ def main():
         check_output()
         print("the suite of storages on S3", flush=True)
         conformance("s3://bucket/suite", f"http://127.0.0.1:{PORT}")
+        check_google(dataset)
         check_azure(dataset)
         check_second_implementation(dataset)
     finally:

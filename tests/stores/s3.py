@@ -9,11 +9,11 @@ import urllib.parse
 KEY, SECRET, REGION = "AKIA", "wJalrXUtnFEMI", "us-east-1"
 
 
-def request(port, method, path, content=b"", query=""):
-    """The status, the body and the length of an answer. `query` is as it is signed: sorted, each name with its `=`."""
+def signed(port, method, path, content=b"", query="", more=()):
+    """The headers of a request, with `more` ones. `query` is as it is signed: sorted, each name with its `=`."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(content).hexdigest()
-    headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": digest, "x-amz-date": now}
+    headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": digest, "x-amz-date": now} | dict(more)
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     canonical = "\n".join([method, urllib.parse.quote(path), query, lines, names, digest])
@@ -26,6 +26,12 @@ def request(port, method, path, content=b"", query=""):
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
+    return headers
+
+
+def request(port, method, path, content=b"", query=""):
+    """The status, the body and the length of an answer. `query` as in `signed`."""
+    headers = signed(port, method, path, content, query)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     target = urllib.parse.quote(path) + (f"?{query}" if query else "")
     connection.request(method, target, body=content or None, headers=headers)

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use manyframe_core::{Digest, Layout, Total};
@@ -119,13 +120,13 @@ impl Manifest {
     /// The manifest of a dataset, and the digest of its text, which names the dataset.
     pub(crate) fn read_from(storage: &dyn Storage) -> Result<(Self, Digest), DatasetError> {
         let damaged = |detail: &dyn fmt::Display| DatasetError::damaged(storage.location().join(MANIFEST_FILE), detail);
-        if storage.num_bytes(MANIFEST_FILE)?.is_none() {
-            return Err(DatasetError::damaged(
-                storage.location(),
-                format!("it has no {MANIFEST_FILE}; build it first"),
-            ));
-        }
-        let text = storage.read(MANIFEST_FILE)?;
+        let text = match storage.read(MANIFEST_FILE) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                let detail = format!("it has no {MANIFEST_FILE}; build it first");
+                return Err(DatasetError::damaged(storage.location(), detail));
+            }
+            text => text?,
+        };
         let Version { manifest_version } = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
         if manifest_version != MANIFEST_VERSION {
             return Err(damaged(&format!("it has version {manifest_version}, expected {MANIFEST_VERSION}")));

@@ -18,13 +18,15 @@
 //!
 //! **Invariant:** credentials come from [`StoreOptions`] and go nowhere but to the store: no error or location has one.
 
+mod flow;
 mod local;
 mod storage;
 mod store_url;
 #[cfg_attr(not(feature = "stores"), path = "stores_disabled.rs")]
 mod stores;
 
+pub use flow::{Flow, Rate};
 pub use local::{LocalDirectory, digest_of_file};
-pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};
+pub use storage::{Condition, FileState, Part, Parts, Storage, StoredFile, Version, Written};
 pub use store_url::is_below_bucket;
 pub use stores::{CacheOptions, StorageError, StoreOptions, Stores, check_url, open};

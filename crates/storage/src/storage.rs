@@ -12,6 +12,8 @@ use bytes::Bytes;
 use manyframe_base::{FileError, InputFile};
 use manyframe_core::Digest;
 
+use crate::flow::Flow;
+
 /// A file, as a storage lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredFile {
@@ -110,6 +112,16 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// If it cannot be written; an existing file is then unchanged.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), FileError>;
 
+    /// As [`Storage::write`], with what becomes of the bytes on their way.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn write_in(&self, flow: &Flow<'_>, path: &str, bytes: &[u8]) -> Result<(), FileError> {
+        flow.hold(bytes.len() as u64);
+        self.write(path, bytes)
+    }
+
     /// Writes a file if a condition holds: of several writers with the same condition, one succeeds.
     ///
     /// # Errors
@@ -186,6 +198,17 @@ pub trait Storage: fmt::Debug + Send + Sync {
     }
 }
 
+/// A part of a file.
+#[derive(Clone)]
+pub struct Part<'a> {
+    /// Its number among the parts, from 0.
+    pub index: usize,
+    /// What is in it.
+    pub bytes: Bytes,
+    /// What becomes of them on their way.
+    pub flow: Flow<'a>,
+}
+
 /// Sends a file part by part. What was sent of an unfinished file is visible to nobody, and stays until the file is finished or
 /// abandoned.
 pub trait Parts: Send + Sync {
@@ -203,7 +226,7 @@ pub trait Parts: Send + Sync {
     ///
     /// If it cannot be sent; [`io::ErrorKind::NotFound`] if the store knows no such transfer any more,
     /// [`io::ErrorKind::InvalidData`] if it refuses what arrived.
-    fn send(&self, path: &str, transfer: &str, index: usize, bytes: Bytes) -> Result<String, FileError>;
+    fn send(&self, path: &str, transfer: &str, part: Part<'_>) -> Result<String, FileError>;
 
     /// Makes the file visible, of parts in this order.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use manyframe_base::write_atomic;
 use manyframe_core::Digest;
-use manyframe_storage::{Condition, Storage, StoreOptions, StoredFile, Written, open};
+use manyframe_storage::{Condition, Flow, Part, Storage, StoreOptions, StoredFile, Written, open};
 
 /// The storages of this machine, and the one that `MANYFRAME_STORAGE` names: `make cluster` runs the suite on its servers.
 fn storages() -> Vec<(Option<tempfile::TempDir>, Arc<dyn Storage>)> {
@@ -180,11 +180,12 @@ fn parts_become_a_file_when_they_are_finished_and_not_before() {
         let bytes: Vec<u8> = (0..2 * PART_BYTES + 10).map(|position| (position % 253) as u8).collect();
         let digest = Digest::of(&bytes);
         let transfer = parts.begin("large", digest).unwrap();
+        let part = |index, bytes: &[u8]| Part { index, bytes: bytes.to_vec().into(), flow: Flow::free() };
         // In any order; one of them again, as after an interruption.
         let mut ids = vec![String::new(); 3];
         for index in [2, 0, 1, 1] {
-            let part = bytes.chunks(PART_BYTES).nth(index).unwrap().to_vec();
-            ids[index] = parts.send("large", &transfer, index, part.into()).unwrap();
+            let part = part(index, bytes.chunks(PART_BYTES).nth(index).unwrap());
+            ids[index] = parts.send("large", &transfer, part).unwrap();
         }
         assert_eq!(storage.state("large").unwrap(), None);
         parts.finish("large", &transfer, ids).unwrap();
@@ -193,7 +194,7 @@ fn parts_become_a_file_when_they_are_finished_and_not_before() {
         assert!(state.digest.is_none_or(|found| found == digest));
         assert_eq!(storage.digest("large").unwrap(), digest);
         let abandoned = parts.begin("other", digest).unwrap();
-        parts.send("other", &abandoned, 0, vec![1].into()).unwrap();
+        parts.send("other", &abandoned, part(0, &[1])).unwrap();
         parts.abandon("other", &abandoned).unwrap();
         assert_eq!(storage.state("other").unwrap(), None);
     });

@@ -233,22 +233,23 @@ impl Download<'_> {
         }
         let part = part_path(&path);
         fs::create_dir_all(parent_directory(&path)).map_err(FileError::write(&path))?;
-        let fetched = self.fetch_into(&part, storage, file, gate)?;
-        let digest = digest_of_file(&part)?;
+        let mut num_fetched = self.fetch_into(&part, storage, file, gate)?;
         if let Some(expected) = file.digest
-            && digest != expected
+            && digest_of_file(&part)? != expected
         {
-            if fetched == file.num_bytes {
+            // What an earlier download left was of another file, or something was altered on its way.
+            remove(&part)?;
+            tracing::warn!(path = %file.path, "what arrived is not the file that the manifest names; it is fetched again");
+            num_fetched += self.fetch_into(&part, storage, file, gate)?;
+            let digest = digest_of_file(&part)?;
+            if digest != expected {
                 remove(&part)?;
                 return Err(damaged(&storage.location().join(&file.path), digest, expected));
             }
-            // What an earlier download left was of another file.
-            remove(&part)?;
-            return self.fetch(storage, file, gate).map(|again| again.map(|again| again + fetched));
         }
         publish_file(&part, &path)?;
         self.progress.advance(1, 0);
-        Ok(Some(fetched))
+        Ok(Some(num_fetched))
     }
 
     fn is_there(&self, file: &Wanted) -> Result<bool, TransferError> {
@@ -270,7 +271,8 @@ impl Download<'_> {
         while start < file.num_bytes {
             let end = file.num_bytes.min(start + PIECE_BYTES);
             let mut permit = gate.enter();
-            permit.pace(end - start);
+            permit.count(end - start);
+            gate.flow(&|_| {}).hold(end - start);
             let bytes = storage.read_range(&file.path, start..end)?;
             drop(permit);
             opened.write_all(&bytes).map_err(FileError::write(part))?;

@@ -3,11 +3,19 @@
 //! How many requests a line and a store can take is found out: one more at a time, as long as that makes it faster.
 
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use manyframe_storage::{Flow, Rate};
 
 /// Requests at a time to begin with.
 const FIRST: usize = 4;
+
+/// Over a slow line there are so few requests at a time that each takes no longer than this, in seconds.
+const LONGEST_SECONDS: f64 = 30.0;
+
+/// Bytes of most requests.
+const USUAL_BYTES: f64 = (8 << 20) as f64;
 
 /// Limits of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +35,7 @@ impl Default for Pace {
 /// Lets requests through.
 pub(crate) struct Gate {
     pace: Pace,
+    rate: Option<Arc<Rate>>,
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -34,8 +43,6 @@ pub(crate) struct Gate {
 struct State {
     limit: usize,
     in_use: usize,
-    /// When the bytes that were let through last are sent, at the rate that is allowed.
-    next: Instant,
     window: Window,
     /// Bytes per second of the window before.
     rate: f64,
@@ -62,30 +69,29 @@ pub(crate) struct Permit<'g> {
 }
 
 impl Permit<'_> {
-    /// Waits until so many bytes may be sent.
-    pub(crate) fn pace(&mut self, num_bytes: u64) {
+    /// Notes how many bytes the request has.
+    pub(crate) fn count(&mut self, num_bytes: u64) {
         self.num_bytes = num_bytes;
-        let Some(rate) = self.gate.pace.bytes_per_second else { return };
-        let mut state = self.gate.state();
-        let now = Instant::now();
-        let begin = state.next.max(now);
-        state.next = begin + Duration::from_secs_f64(num_bytes as f64 / rate.get() as f64);
-        drop(state);
-        std::thread::sleep(begin.saturating_duration_since(now));
     }
 }
 
 impl Gate {
     pub(crate) fn new(pace: Pace) -> Self {
+        let allowed = pace.bytes_per_second.map_or(usize::MAX, |rate| most_at(rate.get() as f64, USUAL_BYTES));
         let state = State {
-            limit: FIRST.min(pace.concurrency.get()),
+            limit: FIRST.min(pace.concurrency.get()).min(allowed),
             in_use: 0,
-            next: Instant::now(),
             window: Window::start(),
             rate: 0.0,
             is_growing: true,
         };
-        Self { pace, state: Mutex::new(state), freed: Condvar::new() }
+        let rate = pace.bytes_per_second.map(|rate| Arc::new(Rate::new(rate)));
+        Self { pace, rate, state: Mutex::new(state), freed: Condvar::new() }
+    }
+
+    /// A flow at the rate that is allowed.
+    pub(crate) fn flow<'f>(&'f self, on_passed: &'f dyn Fn(u64)) -> Flow<'f> {
+        Flow { rate: self.rate.as_ref(), on_passed }
     }
 
     /// Waits until there is room for a request.
@@ -115,9 +121,15 @@ impl State {
             self.is_growing = !self.is_growing;
         }
         self.rate = rate;
+        let most = most.min(most_at(rate, self.window.num_bytes as f64 / self.window.num_requests as f64));
         self.limit = if self.is_growing { self.limit + 1 } else { self.limit - 1 }.clamp(1, most);
         self.window = Window::start();
     }
+}
+
+/// Most requests of so many bytes at a time, at so many bytes per second.
+fn most_at(rate: f64, num_bytes: f64) -> usize {
+    ((rate * LONGEST_SECONDS / num_bytes.max(1.0)) as usize).max(1)
 }
 
 impl Drop for Permit<'_> {
@@ -135,6 +147,7 @@ impl Drop for Permit<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -147,7 +160,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let mut permit = gate.enter();
-                        permit.pace(1);
+                        permit.count(1);
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
@@ -164,15 +177,14 @@ mod tests {
         let gate = Gate::new(Pace { bytes_per_second: rate, ..Pace::default() });
         let started = Instant::now();
         for _ in 0..4 {
-            gate.enter().pace(50_000);
+            gate.flow(&|_| {}).hold(50_000);
         }
         assert!(started.elapsed() >= Duration::from_millis(149), "{:?}", started.elapsed());
     }
 
     #[test]
     fn the_limit_grows_while_that_makes_it_faster() {
-        let mut state =
-            State { limit: 4, in_use: 0, next: Instant::now(), window: Window::start(), rate: 0.0, is_growing: true };
+        let mut state = State { limit: 4, in_use: 0, window: Window::start(), rate: 0.0, is_growing: true };
         let window = |state: &mut State, rate: f64| {
             state.window.started = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
             let requests = 2 * state.limit;
@@ -184,5 +196,20 @@ mod tests {
         let limits: Vec<usize> = [1e6, 2e6, 3e6, 1e6, 9e5].iter().map(|rate| window(&mut state, *rate)).collect();
         assert_eq!(limits, [5, 6, 7, 6, 7]);
         assert_eq!((0..9).map(|_| window(&mut state, 1e7)).last(), Some(8));
+    }
+
+    #[test]
+    fn over_a_slow_line_a_request_takes_half_a_minute_at_most() {
+        const MIB: f64 = (1 << 20) as f64;
+        let limits = [0.01, 0.5, 1.0, 100.0].map(|rate| most_at(rate * MIB, USUAL_BYTES));
+        assert_eq!(limits, [1, 1, 3, 375]);
+        let gate = Gate::new(Pace { bytes_per_second: NonZeroU64::new(100 << 10), ..Pace::default() });
+        assert_eq!(gate.state().limit, 1);
+        let mut state = State { limit: 6, in_use: 0, window: Window::start(), rate: 0.0, is_growing: true };
+        state.window.started = Instant::now().checked_sub(Duration::from_secs(96)).unwrap();
+        for _ in 0..12 {
+            state.count(8 << 20, 12);
+        }
+        assert_eq!(state.limit, 3, "a line of 1 MiB/s");
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Journal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Begun {
     digest: Digest,
-    num_bytes: u64,
+    pub(crate) num_bytes: u64,
     pub(crate) transfer: String,
     /// By the number of the part.
     pub(crate) parts: BTreeMap<usize, SentPart>,

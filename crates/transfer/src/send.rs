@@ -8,6 +8,7 @@
 //! **Invariant:** a file appears at its destination only if all that was read of it has the digest it was expected to have, and
 //! each part that an earlier upload sent has the checksum of what is read now.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use manyframe_base::{FileError, Progress, Step};
 use manyframe_core::Digest;
-use manyframe_storage::{Parts, Storage};
+use manyframe_storage::{Part, Parts, Storage};
 use twox_hash::XxHash3_64;
 
 use crate::error::TransferError;
@@ -116,7 +117,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'a> Sending<'a> {
     /// Sends all of these files; each is there, whole and compared, afterwards.
     pub(crate) fn run(&'a self, files: &[&'a SentFile]) -> Result<Sent, TransferError> {
-        self.progress.start(Step::Upload, files.iter().map(|file| file.num_bytes).sum());
+        // What is read again and not sent says nothing of the time that the rest takes.
+        let num_kept = |file: &&SentFile| self.journal.begun(file).map_or(0, kept_bytes);
+        self.progress.start(Step::Upload, files.iter().map(|file| file.num_bytes - num_kept(file)).sum());
         let (mut sent, lost) = self.run_once(files, Resume::Allowed)?;
         if !lost.is_empty() {
             tracing::info!(
@@ -175,7 +178,7 @@ impl<'a> Sending<'a> {
             return self.read_parts(&Arc::new(transfer), begun, jobs, shared);
         }
         let mut permit = self.gate.enter();
-        permit.pace(file.num_bytes);
+        permit.count(file.num_bytes);
         if file.num_bytes > PART_BYTES {
             drop(jobs.send(Job::Copy { file, _permit: permit }));
             return Ok(());
@@ -218,11 +221,10 @@ impl<'a> Sending<'a> {
             if let Some(part) = begun.and_then(|begun| begun.parts.get(&index)).filter(|part| part.sum == sum) {
                 lock(&transfer.parts).insert(index, part.id.clone());
                 shared.num_kept.fetch_add(1, Ordering::Relaxed);
-                self.progress.advance(0, bytes.len() as u64);
                 shared.give_back(bytes);
                 continue;
             }
-            permit.pace(bytes.len() as u64);
+            permit.count(bytes.len() as u64);
             transfer.num_left.fetch_add(1, Ordering::SeqCst);
             let transfer = Arc::clone(transfer);
             drop(jobs.send(Job::Part { transfer, index, sum, bytes: bytes.into(), _permit: permit }));
@@ -254,13 +256,16 @@ impl<'a> Sending<'a> {
     fn send(&self, job: Job<'a>, shared: &Shared<'a>) -> Result<(), TransferError> {
         match job {
             Job::Whole { file, bytes, .. } => {
-                self.storage.write(&file.name, &bytes)?;
+                let told = Told::of(self.progress, file.num_bytes);
+                let pass = |num_bytes| told.pass(num_bytes);
+                self.storage.write_in(&self.gate.flow(&pass), &file.name, &bytes)?;
+                told.pass_rest();
                 shared.give_back(bytes);
                 shared.num_parts.fetch_add(1, Ordering::Relaxed);
-                self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
             }
             Job::Copy { file, .. } => {
+                self.gate.flow(&|_| {}).hold(file.num_bytes);
                 self.storage.copy_in(&self.directory.join(&file.path), &file.name)?;
                 shared.num_parts.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, file.num_bytes);
@@ -282,7 +287,10 @@ impl<'a> Sending<'a> {
         shared: &Shared<'a>,
     ) -> Result<(), TransferError> {
         let Some(parts) = self.storage.parts() else { return Ok(()) };
-        let id = match send_part(parts, transfer, index, &bytes) {
+        let told = Told::of(self.progress, bytes.len() as u64);
+        let pass = |num_bytes| told.pass(num_bytes);
+        let flow = self.gate.flow(&pass);
+        let id = match send_part(parts, transfer, &Part { index, bytes: bytes.clone(), flow }) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
                 shared.lose(transfer.file);
                 return Ok(());
@@ -292,7 +300,7 @@ impl<'a> Sending<'a> {
         self.journal.sent(transfer.file, index, &SentPart { sum, id: id.clone() })?;
         lock(&transfer.parts).insert(index, id);
         shared.num_parts.fetch_add(1, Ordering::Relaxed);
-        self.progress.advance(0, bytes.len() as u64);
+        told.pass_rest();
         // Nobody else has it any more; otherwise it is not worth a copy.
         if bytes.is_unique() {
             shared.give_back(bytes.into());
@@ -375,16 +383,39 @@ fn ensure_arrived(
 }
 
 /// Sends a part. What a store refuses, because it is not what the request says, was altered on the way: it is sent once more.
-fn send_part(parts: &dyn Parts, transfer: &Transfer<'_>, index: usize, bytes: &Bytes) -> Result<String, FileError> {
+fn send_part(parts: &dyn Parts, transfer: &Transfer<'_>, part: &Part<'_>) -> Result<String, FileError> {
     let path = &transfer.file.name;
-    let send = || parts.send(path, &transfer.id, index, bytes.clone());
+    let send = || parts.send(path, &transfer.id, part.clone());
     send().or_else(|error| {
         if error.source.kind() != io::ErrorKind::InvalidData {
             return Err(error);
         }
-        tracing::warn!(%path, part = index, error = %error.source, "the store refused a part; it is sent again");
+        tracing::warn!(%path, part = part.index, error = %error.source, "the store refused a part; it is sent again");
         send()
     })
+}
+
+/// What is shown of a request, however often it is made.
+struct Told<'a> {
+    progress: &'a dyn Progress,
+    num_bytes: u64,
+    num_passed: Cell<u64>,
+}
+
+impl<'a> Told<'a> {
+    fn of(progress: &'a dyn Progress, num_bytes: u64) -> Self {
+        Self { progress, num_bytes, num_passed: Cell::new(0) }
+    }
+
+    fn pass(&self, num_bytes: u64) {
+        let num_bytes = num_bytes.min(self.num_bytes - self.num_passed.get());
+        self.num_passed.set(self.num_passed.get() + num_bytes);
+        self.progress.advance(0, num_bytes);
+    }
+
+    fn pass_rest(&self) {
+        self.pass(self.num_bytes);
+    }
 }
 
 /// Whether parts that an earlier upload sent are used.
@@ -397,6 +428,13 @@ enum Resume {
 /// The size of the parts of a file: whole MiB, and so large that there are not too many.
 fn part_bytes(num_bytes: u64) -> u64 {
     num_bytes.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(PART_BYTES)
+}
+
+/// Bytes of the parts that the store has taken.
+fn kept_bytes(begun: &Begun) -> u64 {
+    let part_bytes = part_bytes(begun.num_bytes);
+    let left = |index: u64| begun.num_bytes.saturating_sub(index.saturating_mul(part_bytes));
+    begun.parts.keys().map(|index| left(*index as u64).min(part_bytes)).sum()
 }
 
 fn ensure_digest(file: &SentFile, path: &Path, found: Digest) -> Result<(), TransferError> {

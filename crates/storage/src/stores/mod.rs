@@ -7,6 +7,8 @@
 //! Names of objects are taken as they are, but for those of web servers, which URLs have with `%20` and the like.
 
 mod cache;
+mod connection;
+mod meter;
 mod object;
 mod open;
 mod profile;

@@ -15,7 +15,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use manyframe_base::{FileAction, FileError, InputFile, Listed, ObjectState, store_failure};
 use manyframe_core::Digest;
@@ -27,13 +26,19 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+use super::connection::CREDENTIAL_SERVICES;
+use super::meter::watch;
 use super::remote_file::RemoteFile;
+use crate::flow::Flow;
 use crate::local::digest_of_file;
-use crate::storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written, check_path};
+use crate::storage::{Condition, FileState, Part, Parts, Storage, StoredFile, Version, Written, check_path};
 use crate::store_url::split;
 
 /// The name of the metadata that holds the digest of an object. Azure allows no hyphen.
 const DIGEST_NAME: &str = "blake3";
+
+/// What stores call a bucket or container that is not there.
+const NO_BUCKET: [&str; 2] = ["<Code>NoSuchBucket<", "<Code>ContainerNotFound<"];
 
 /// Files that are copied in are sent in parts of this size.
 const PART_BYTES: usize = 8 << 20;
@@ -91,10 +96,16 @@ impl Client {
             _ => io::ErrorKind::Other,
         };
         let mut text = error.to_string();
-        let kind = if text.contains("status code: 400") { io::ErrorKind::InvalidData } else { kind };
+        let kind = match kind {
+            // Nothing that is asked of it can succeed, whatever the name of the object.
+            _ if NO_BUCKET.iter().any(|code| text.contains(code)) => io::ErrorKind::InvalidInput,
+            _ if text.contains("status code: 400") => io::ErrorKind::InvalidData,
+            kind => kind,
+        };
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "…");
         }
+        text.push_str(hint(kind, &text));
         io::Error::new(kind, text)
     }
 
@@ -112,6 +123,21 @@ impl Client {
                 _ => Err(self.failure(&error)),
             },
         }
+    }
+}
+
+/// What may be behind a failure: stores give no reason when they are asked for the state of an object.
+fn hint(kind: io::ErrorKind, text: &str) -> &'static str {
+    if CREDENTIAL_SERVICES.iter().any(|service| text.contains(service)) {
+        " (no credentials are in the environment or in a profile of ~/.aws, and no service gives this machine any)"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        " (are these credentials right, and allowed to do this? is the clock of this machine right?)"
+    } else if kind == io::ErrorKind::InvalidInput {
+        " (create the bucket first, or correct its name)"
+    } else if text.ends_with("400 Bad Request: ") {
+        " (have the credentials expired?)"
+    } else {
+        ""
     }
 }
 
@@ -220,9 +246,14 @@ impl ObjectStorage {
     }
 
     fn put(&self, path: &str, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
+        self.put_in(&Flow::free(), path, (bytes, mode))
+    }
+
+    fn put_in(&self, flow: &Flow<'_>, path: &str, (bytes, mode): (Vec<u8>, PutMode)) -> Result<(), Error> {
         let key = self.key(path).map_err(|error| Error::Generic { store: "path", source: error.source.into() })?;
         let options = PutOptions { mode, attributes: attributes(Digest::of(&bytes)), ..PutOptions::default() };
-        self.client.runtime.block_on(self.client.store.put_opts(&key, PutPayload::from(bytes), options)).map(drop)
+        let put = self.client.store.put_opts(&key, PutPayload::from(bytes), options);
+        self.client.runtime.block_on(watch(flow, put)).map(drop)
     }
 
     /// The key of an object of this store, by its URL.
@@ -306,9 +337,14 @@ impl Storage for ObjectStorage {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.write_in(&Flow::free(), path, bytes)
+    }
+
+    fn write_in(&self, flow: &Flow<'_>, path: &str, bytes: &[u8]) -> Result<(), FileError> {
         self.key(path)?;
         self.ensure_writable(path)?;
-        self.put(path, bytes.to_vec(), PutMode::Overwrite).map_err(self.error(FileAction::Write, path))
+        let put = self.put_in(flow, path, (bytes.to_vec(), PutMode::Overwrite));
+        put.map_err(self.error(FileAction::Write, path))
     }
 
     fn write_if(&self, path: &str, bytes: &[u8], condition: &Condition) -> Result<Written, FileError> {
@@ -349,7 +385,8 @@ impl Storage for ObjectStorage {
         let transfer = self.begin(path, digest_of_file(local)?)?;
         let (mut ids, mut bytes) = (Vec::new(), first);
         while !bytes.is_empty() {
-            ids.push(self.send(path, &transfer, ids.len(), bytes.into())?);
+            let part = Part { index: ids.len(), bytes: bytes.into(), flow: Flow::free() };
+            ids.push(self.send(path, &transfer, part)?);
             bytes = next()?;
         }
         self.finish(path, &transfer, ids)
@@ -391,10 +428,10 @@ impl Parts for ObjectStorage {
         self.wait(self.parts_store(path)?.create_multipart_opts(&key, options), FileAction::Write, path)
     }
 
-    fn send(&self, path: &str, transfer: &str, index: usize, bytes: Bytes) -> Result<String, FileError> {
+    fn send(&self, path: &str, transfer: &str, part: Part<'_>) -> Result<String, FileError> {
         let (key, transfer) = (self.key(path)?, transfer.to_owned());
-        let part = self.parts_store(path)?.put_part(&key, &transfer, index, PutPayload::from(bytes));
-        Ok(self.wait(part, FileAction::Write, path)?.content_id)
+        let put = self.parts_store(path)?.put_part(&key, &transfer, part.index, PutPayload::from(part.bytes));
+        Ok(self.wait(watch(&part.flow, put), FileAction::Write, path)?.content_id)
     }
 
     fn finish(&self, path: &str, transfer: &str, parts: Vec<String>) -> Result<(), FileError> {

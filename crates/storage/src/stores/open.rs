@@ -12,10 +12,11 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
-use object_store::{ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use super::connection::Connector;
 use super::object::{Access, Client};
 use super::profile::with_profile;
 
@@ -144,13 +145,23 @@ pub(crate) fn parse(text: &str) -> Result<Url, StorageError> {
 }
 
 fn client_options(endpoint: Option<&str>) -> ClientOptions {
-    // Only an address that says so is reached without encryption.
-    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_allow_http(is_plain)
+    ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_allow_http(allows_plain(endpoint))
+}
+
+fn connector(endpoint: Option<&str>) -> Connector {
+    Connector { timeout: REQUEST_TIMEOUT, allows_plain: allows_plain(endpoint) }
+}
+
+/// Only an address that says so is reached without encryption.
+fn allows_plain(endpoint: Option<&str>) -> bool {
+    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 20, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
+    // The time alone is a bound. A pause is drawn from up to so many times the one before: with twice, which is the default, they
+    // do not become longer.
+    let backoff = BackoffConfig { base: 4.0, ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 1000, retry_timeout: RETRY_TIMEOUT }
 }
 
 fn memory(runtime: Runtime) -> Client {
@@ -174,6 +185,7 @@ fn s3(url: &Url, options: &StoreOptions, runtime: Runtime) -> Result<Client, Str
     }
     let builder = builder
         .with_client_options(client_options(endpoint.as_deref()))
+        .with_http_connector(connector(endpoint.as_deref()))
         .with_retry(retries())
         .with_checksum_algorithm(Checksum::SHA256);
     let store = Arc::new(builder.build().map_err(|error| error.to_string())?);
@@ -186,12 +198,12 @@ fn google(url: &Url, options: &StoreOptions, runtime: Runtime) -> Result<Client,
     for (key, value) in options.settings::<GoogleConfigKey>("GOOGLE_") {
         builder = builder.with_config(key, value);
     }
-    if let Some(endpoint) = &options.endpoint {
+    let endpoint = options.endpoint.as_ref().or_else(|| options.environment.get("GOOGLE_BASE_URL")).map(String::as_str);
+    if let Some(endpoint) = endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    let endpoint = options.endpoint.as_deref();
     let builder = builder.with_client_options(client_options(endpoint)).with_retry(retries());
-    let store = Arc::new(builder.build().map_err(|error| error.to_string())?);
+    let store = Arc::new(builder.with_http_connector(connector(endpoint)).build().map_err(|error| error.to_string())?);
     let parts = Some(Arc::clone(&store) as _);
     Ok(Client { store, parts, describes_parts: true, access: Access::Full, secrets: options.secrets(), runtime })
 }
@@ -208,9 +220,9 @@ fn azure(url: &Url, options: &StoreOptions, runtime: Runtime) -> Result<Client, 
         builder = builder.with_endpoint(endpoint.to_owned());
     }
     let is_emulator = set("AZURE_STORAGE_USE_EMULATOR").is_some_and(|value| value != "false");
-    let options_of_client = if is_emulator { client_options(Some("http://")) } else { client_options(endpoint) };
-    let builder = builder.with_client_options(options_of_client).with_retry(retries());
-    let store = Arc::new(builder.build().map_err(|error| error.to_string())?);
+    let address = if is_emulator { Some("http://") } else { endpoint };
+    let builder = builder.with_client_options(client_options(address)).with_retry(retries());
+    let store = Arc::new(builder.with_http_connector(connector(address)).build().map_err(|error| error.to_string())?);
     let parts = Some(Arc::clone(&store) as _);
     Ok(Client { store, parts, describes_parts: false, access: Access::Full, secrets: options.secrets(), runtime })
 }

@@ -26,11 +26,15 @@ const IDENTITIES: [&str; 4] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
 
+/// Settings by which Amazon's tools get the keys of a profile elsewhere, which nothing does here.
+const KEYS_ELSEWHERE: [&str; 4] = ["role_arn", "sso_session", "sso_start_url", "credential_process"];
+
 /// Adds what a profile says to an environment: that of `AWS_PROFILE`, or `default`.
 ///
 /// # Errors
 ///
-/// If `AWS_PROFILE` names a profile that is in neither file, or one of the files is damaged.
+/// If `AWS_PROFILE` names a profile that is in neither file, or the keys of the profile are elsewhere, or one of the files is
+/// damaged.
 pub(crate) fn with_profile(environment: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
     let named = environment.get("AWS_PROFILE").filter(|name| !name.is_empty());
     let name = named.map_or("default", String::as_str);
@@ -46,6 +50,17 @@ pub(crate) fn with_profile(environment: &BTreeMap<String, String>) -> Result<BTr
     }
     let mut settings = environment.clone();
     let is_identified = IDENTITIES.iter().any(|name| environment.contains_key(*name));
+    let has = |name: &str| sections.iter().flatten().any(|section| section.contains_key(name));
+    if let Some(way) = KEYS_ELSEWHERE.iter().find(|way| has(way))
+        && !is_identified
+        && !environment.contains_key("AWS_SKIP_SIGNATURE")
+        && !has("aws_access_key_id")
+    {
+        return Err(format!(
+            "the profile {name:?} gets its keys by {way}, which Amazon's tools alone do: \
+             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` puts them into the environment"
+        ));
+    }
     for (name, variable) in SETTINGS.iter().skip(if is_identified { 3 } else { 0 }) {
         let value = sections.iter().flatten().find_map(|section| section.get(*name));
         if let Some(value) = value
@@ -84,7 +99,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &[u8]| manyframe_base::write_atomic(&home.path().join(".aws").join(name), text);
         write("credentials", b"[default]\naws_access_key_id = A\naws_secret_access_key = B\n[lab]\naws_access_key_id=C\naws_secret_access_key=D\n").unwrap();
-        write("config", b"[profile lab]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:9\n").unwrap();
+        write("config", b"[profile lab]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:9\n[profile signed-in]\nsso_session = lab\n").unwrap();
         let home = home.path().display().to_string();
         let found = with_profile(&environment(&[("HOME", &home)])).unwrap();
         assert_eq!((found["AWS_ACCESS_KEY_ID"].as_str(), found["AWS_SECRET_ACCESS_KEY"].as_str()), ("A", "B"));
@@ -97,6 +112,10 @@ mod tests {
         assert_eq!((found["AWS_ACCESS_KEY_ID"].as_str(), found["AWS_SECRET_ACCESS_KEY"].as_str()), ("E", "F"));
         let error = with_profile(&environment(&[("HOME", &home), ("AWS_PROFILE", "none")])).unwrap_err();
         assert!(error.contains("\"none\""), "{error}");
+        let signed_in = [("HOME", home.as_str()), ("AWS_PROFILE", "signed-in")];
+        let error = with_profile(&environment(&signed_in)).unwrap_err();
+        assert!(error.contains("by sso_session") && error.contains("--profile signed-in --format env"), "{error}");
+        with_profile(&environment(&[signed_in.as_slice(), &keys[1..]].concat())).unwrap();
     }
 
     #[test]
