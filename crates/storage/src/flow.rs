@@ -4,7 +4,10 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most bytes per second, for all whose flows share it.
+/// A rate that was not used for a moment may be made up for: between two requests, nothing passes.
+const MADE_UP_FOR: Duration = Duration::from_secs(1);
+
+/// Most bytes per second, but for what is made up for of the last second, for all whose flows share it.
 #[derive(Debug)]
 pub struct Rate {
     bytes_per_second: NonZeroU64,
@@ -32,7 +35,7 @@ impl Rate {
     pub fn reserve(&self, num_bytes: u64) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let turn = (*next).max(now);
+        let turn = now.checked_sub(MADE_UP_FOR).map_or(*next, |earliest| earliest.max(*next));
         *next = turn + self.time_of(num_bytes);
         turn.saturating_duration_since(now)
     }
@@ -72,5 +75,9 @@ mod tests {
         assert_eq!(rate.reserve(500_000), Duration::ZERO);
         let wait = rate.reserve(1).as_secs_f64();
         assert!((0.4..=0.5).contains(&wait), "{wait}");
+        let before = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+        *rate.next.lock().unwrap() = before;
+        assert_eq!([rate.reserve(900_000), rate.reserve(1)], [Duration::ZERO; 2]);
+        assert!(rate.reserve(1_000_000) < Duration::from_millis(1) && !rate.reserve(1).is_zero());
     }
 }

@@ -11,8 +11,12 @@ use manyframe_storage::{Flow, Rate};
 /// Requests at a time to begin with.
 const FIRST: usize = 4;
 
-/// Over a slow line there are so few requests at a time that each takes no longer than this, in seconds.
-const LONGEST_SECONDS: f64 = 30.0;
+/// Over a slow line there are so few requests at a time that each takes no longer than this, in seconds: whoever is interrupted
+/// loses what they have sent.
+const LONGEST_SECONDS: f64 = 10.0;
+
+/// The same at a rate that was asked for, which a few requests reach.
+const LONGEST_SECONDS_AT_RATE: f64 = 1.0;
 
 /// Bytes of most requests.
 const USUAL_BYTES: f64 = (8 << 20) as f64;
@@ -34,7 +38,8 @@ impl Default for Pace {
 
 /// Lets requests through.
 pub(crate) struct Gate {
-    pace: Pace,
+    /// Requests at a time at most.
+    most: usize,
     rate: Option<Arc<Rate>>,
     state: Mutex<State>,
     freed: Condvar,
@@ -77,16 +82,11 @@ impl Permit<'_> {
 
 impl Gate {
     pub(crate) fn new(pace: Pace) -> Self {
-        let allowed = pace.bytes_per_second.map_or(usize::MAX, |rate| most_at(rate.get() as f64, USUAL_BYTES));
-        let state = State {
-            limit: FIRST.min(pace.concurrency.get()).min(allowed),
-            in_use: 0,
-            window: Window::start(),
-            rate: 0.0,
-            is_growing: true,
-        };
+        let at_rate = |rate: NonZeroU64| most_at(rate.get() as f64 * LONGEST_SECONDS_AT_RATE, USUAL_BYTES);
+        let most = pace.concurrency.get().min(pace.bytes_per_second.map_or(usize::MAX, at_rate));
+        let state = State { limit: FIRST.min(most), in_use: 0, window: Window::start(), rate: 0.0, is_growing: true };
         let rate = pace.bytes_per_second.map(|rate| Arc::new(Rate::new(rate)));
-        Self { pace, rate, state: Mutex::new(state), freed: Condvar::new() }
+        Self { most, rate, state: Mutex::new(state), freed: Condvar::new() }
     }
 
     /// A flow at the rate that is allowed.
@@ -121,15 +121,16 @@ impl State {
             self.is_growing = !self.is_growing;
         }
         self.rate = rate;
-        let most = most.min(most_at(rate, self.window.num_bytes as f64 / self.window.num_requests as f64));
+        let usual = self.window.num_bytes as f64 / self.window.num_requests as f64;
+        let most = most.min(most_at(rate * LONGEST_SECONDS, usual));
         self.limit = if self.is_growing { self.limit + 1 } else { self.limit - 1 }.clamp(1, most);
         self.window = Window::start();
     }
 }
 
-/// Most requests of so many bytes at a time, at so many bytes per second.
-fn most_at(rate: f64, num_bytes: f64) -> usize {
-    ((rate * LONGEST_SECONDS / num_bytes.max(1.0)) as usize).max(1)
+/// How many requests of so many bytes are ended in the time in which `passed` bytes pass; one at least.
+fn most_at(passed: f64, num_bytes: f64) -> usize {
+    ((passed / num_bytes.max(1.0)) as usize).max(1)
 }
 
 impl Drop for Permit<'_> {
@@ -137,7 +138,7 @@ impl Drop for Permit<'_> {
         let mut state = self.gate.state();
         state.in_use -= 1;
         if self.num_bytes > 0 {
-            state.count(self.num_bytes, self.gate.pace.concurrency.get());
+            state.count(self.num_bytes, self.gate.most);
         }
         drop(state);
         self.gate.freed.notify_all();
@@ -199,17 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn over_a_slow_line_a_request_takes_half_a_minute_at_most() {
-        const MIB: f64 = (1 << 20) as f64;
-        let limits = [0.01, 0.5, 1.0, 100.0].map(|rate| most_at(rate * MIB, USUAL_BYTES));
-        assert_eq!(limits, [1, 1, 3, 375]);
-        let gate = Gate::new(Pace { bytes_per_second: NonZeroU64::new(100 << 10), ..Pace::default() });
-        assert_eq!(gate.state().limit, 1);
+    fn over_a_slow_line_there_are_few_requests_at_a_time() {
+        let of_rate = |mib: u64| Gate::new(Pace { bytes_per_second: NonZeroU64::new(mib << 20), ..Pace::default() });
+        assert_eq!(
+            [1, 12, 50, 1000].map(|mib| (of_rate(mib).most, of_rate(mib).state().limit)),
+            [(1, 1), (1, 1), (6, 4), (12, 4)]
+        );
         let mut state = State { limit: 6, in_use: 0, window: Window::start(), rate: 0.0, is_growing: true };
-        state.window.started = Instant::now().checked_sub(Duration::from_secs(96)).unwrap();
+        state.window.started = Instant::now().checked_sub(Duration::from_secs(32)).unwrap();
         for _ in 0..12 {
             state.count(8 << 20, 12);
         }
-        assert_eq!(state.limit, 3, "a line of 1 MiB/s");
+        assert_eq!(state.limit, 3, "a line of 3 MiB/s");
     }
 }
