@@ -27,7 +27,7 @@ setup:
 	@tests/setup/system.sh
 
 demo: setup
-	$(CARGO) build --profile demo --locked
+	$(CARGO) build --profile demo --locked --no-default-features --features video
 	python3 pipelines/demo/fetch.py .env/demo
 	tests/setup/demo.sh $(TARGET)/demo/manyframe
 
@@ -36,7 +36,7 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	@rm -f .env/skipped
 	MANYFRAME_SKIPPED=$(CURDIR)/.env/skipped $(CARGO) test --workspace --locked
-	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
+	$(CARGO) test --workspace --locked --no-default-features --test tests without_features
 	@if [ -s .env/skipped ]; then echo; sort -u .env/skipped; fi
 
 wheel: setup

@@ -64,6 +64,6 @@ mod verify;
 #[cfg(feature = "video")]
 mod video_packs;
 mod web;
-#[cfg(not(feature = "video"))]
-mod without_video;
+#[cfg(not(any(feature = "stores", feature = "video")))]
+mod without_features;
 mod work;

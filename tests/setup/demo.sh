@@ -38,4 +38,6 @@ Look at:
   out/demo/images/                      the images of the sample above
   $manyframe inspect out/demo/3-multi-image
   $manyframe why out/demo/1-align allava_laion_cap_100000111
+
+Then, your own data: README.md. The whole program, with object stores and optimised: make wheel, or cargo build --release --locked
 END

@@ -55,7 +55,7 @@ pub(crate) fn card_configs(format: &dyn Format, shards: &[FinishedShard]) -> Vec
         name: name.to_owned(),
         data_files: format!("{directory}/*.{}", format.extension()),
     };
-    let all = config("default", &format!("{}/*", format.name()));
+    let all = all_files(format, "/*");
     let by_layout = directories.into_iter().map(|(_, directory)| {
         let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
         config(name, directory)
@@ -63,10 +63,27 @@ pub(crate) fn card_configs(format: &dyn Format, shards: &[FinishedShard]) -> Vec
     std::iter::once(all).chain(by_layout).collect()
 }
 
+/// The configuration of all files of a format: those of this pattern of directories below its own.
+pub(crate) fn all_files(format: &dyn Format, directories: &str) -> CardConfig {
+    let data_files = format!("{}{directories}/*.{}", format.name(), format.extension());
+    CardConfig { name: "default".to_owned(), data_files }
+}
+
 /// The front matter of a data card (`README.md`): the lines between its two `---`. All files are one split, and all
 /// configurations have the same features, which are listed once.
 pub(crate) fn card_yaml((configs, split): (&[CardConfig], &str), features: &Features) -> String {
     let [first, others @ ..] = configs else { return String::new() };
+    let mut yaml = configs_yaml(configs, split);
+    yaml.extend(["dataset_info:\n- config_name: ", &json_text(&first.name), "\n  features: &features\n"]);
+    push_yaml(features, "  ", &mut yaml);
+    for CardConfig { name, .. } in others {
+        yaml.extend(["- config_name: ", &json_text(name), "\n  features: *features\n"]);
+    }
+    yaml
+}
+
+/// Which files are the data. Where no loader of Hugging Face reads them, it says so, instead of taking other files for the data.
+pub(crate) fn configs_yaml(configs: &[CardConfig], split: &str) -> String {
     let mut yaml = String::from("configs:\n");
     for CardConfig { name, data_files } in configs {
         // A JSON string is a YAML string.
@@ -80,11 +97,6 @@ pub(crate) fn card_yaml((configs, split): (&[CardConfig], &str), features: &Feat
             &data_files,
             "\n",
         ]);
-    }
-    yaml.extend(["dataset_info:\n- config_name: ", &json_text(&first.name), "\n  features: &features\n"]);
-    push_yaml(features, "  ", &mut yaml);
-    for CardConfig { name, .. } in others {
-        yaml.extend(["- config_name: ", &json_text(name), "\n  features: *features\n"]);
     }
     yaml
 }
@@ -291,6 +303,11 @@ mod tests {
         let listed = format!("- config_name: \"default\"\n  features: &features\n{features}");
         assert!(yaml.ends_with(&format!("{listed}- config_name: \"a: b\"\n  features: *features\n")), "{yaml}");
         assert_eq!(card_yaml((&[], "train"), &Vec::new()), "");
+        let of_mds = configs_yaml(&[all_files(&crate::mds::Mds, "")], "train");
+        assert_eq!(
+            of_mds,
+            "configs:\n- config_name: \"default\"\n  data_files:\n  - split: train\n    path: \"mds/*.mds\"\n"
+        );
     }
 
     #[test]

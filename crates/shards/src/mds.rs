@@ -24,6 +24,7 @@ use crate::format::{
     BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
     ShardNotes, ShardWriter, WrittenShard, check_counts, path_text, until_error,
 };
+use crate::hugging_face::{all_files, configs_yaml};
 use crate::json::{ConversationTurn, ImageShape, SampleMetadata, image_shapes, names_of};
 use crate::tar::ByteRange;
 
@@ -110,13 +111,14 @@ impl Format for Mds {
         Ok(None)
     }
 
-    fn finish_dataset(&self, shards: &[FinishedShard], _: &DatasetFacts<'_>) -> BesideShards {
+    fn finish_dataset(&self, shards: &[FinishedShard], facts: &DatasetFacts<'_>) -> BesideShards {
         if shards.is_empty() {
             return BesideShards::default();
         }
         let index = IndexJson { shards: shards.iter().map(|shard| IndexEntry::of(self, shard)).collect(), version: 2 };
         let files = vec![(format!("{}/index.json", self.name()), json_of(&index))];
-        BesideShards { files, ..BesideShards::default() }
+        let card_yaml = configs_yaml(&[all_files(self, "")], facts.split);
+        BesideShards { files, card_yaml, ..BesideShards::default() }
     }
 }
 
