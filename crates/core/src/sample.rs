@@ -169,7 +169,8 @@ pub struct SampleClip {
 }
 
 /// How a delivered image came to its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Handling {
     /// They are those of the source.
     Unchanged,

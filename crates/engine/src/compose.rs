@@ -13,7 +13,8 @@ use manyframe_media::{
     FrameDamage, ImageFingerprint, ImagePolicy, MediaError, RgbImage, decode_rgb, encode_jpeg, fit_into, fitting_px,
     paste_into_quarter, write_text,
 };
-use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, OpenSource};
+use manyframe_media::video::FrameKeeper;
+use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, Journal, OpenSource};
 
 use crate::encoded::{EncodedVisual, handled};
 
@@ -24,6 +25,8 @@ pub(crate) struct Composer<'a> {
     pub(crate) subset: &'a str,
     /// The size at which frames are delivered, if the model's processor decides it.
     pub(crate) size_px: Option<(u32, u32)>,
+    /// What keeps frames while they are decoded.
+    pub(crate) journal: Option<&'a Journal>,
 }
 
 /// How frames are shown.
@@ -86,8 +89,8 @@ impl Composer<'_> {
             return Ok(kept);
         }
         let mut haystack = Vec::new();
-        for video in &frames.videos {
-            haystack.extend(self.frames_of(video, "a haystack", shape)?);
+        for (number, video) in frames.videos.iter().enumerate() {
+            haystack.extend(self.frames_of((video, key, number), "a haystack", shape)?);
         }
         let haystack = Arc::new(haystack);
         self.source.haystacks.keep(key, &haystack);
@@ -95,9 +98,10 @@ impl Composer<'_> {
     }
 
     /// The chosen frames of a video, at the size of the first one's. All must be there: places of needles are counted in frames.
+    /// The video has this number in what the key is of.
     fn frames_of(
         &self,
-        video: &ChosenFrames,
+        (video, key, number): (&ChosenFrames, Digest, usize),
         what: &str,
         shape: &FrameShape,
     ) -> Result<Vec<HaystackFrame>, MediaError> {
@@ -109,7 +113,15 @@ impl Composer<'_> {
             own_px == shape.own_px || fitted_px.0.abs_diff(size_px.0) <= 1 && fitted_px.1.abs_diff(size_px.1) <= 1;
         let decoded_px = if has_shape { size_px } else { fitted_px };
         let decoded_policy = ImagePolicy { size_px: Some(decoded_px), ..shape.policy.clone() };
-        let decoded = video.decode(&decoded_policy, self.context.damage, &mut ())?;
+        // Other questions have the same haystack.
+        let key = Digest::of_fields([&key.0[..], &(number as u64).to_le_bytes()]);
+        let mut kept = self.journal.map(|journal| journal.frames(key, Some(decoded_px)));
+        let mut nothing = ();
+        let keeper: &mut dyn FrameKeeper = match &mut kept {
+            Some(kept) => kept,
+            None => &mut nothing,
+        };
+        let decoded = video.decode(&decoded_policy, self.context.damage, keeper)?;
         if decoded.frames.len() < video.wanted.len() {
             let (found, wanted) = (decoded.frames.len(), video.wanted.len());
             let detail = format!("{found} of {wanted} frames of {what} can be decoded; all are needed");
@@ -169,7 +181,7 @@ impl Composer<'_> {
             return Ok(kept);
         }
         let chosen = self.source.media.open_needle_clip(self.subset, clip, interval_s)?;
-        let frames = Arc::new(self.frames_of(&chosen, "a needle", shape)?);
+        let frames = Arc::new(self.frames_of((&chosen, key, 0), "a needle", shape)?);
         self.source.haystacks.keep(key, &frames);
         Ok(frames)
     }

@@ -67,7 +67,6 @@ mod failure;
 mod forecast;
 mod gone;
 mod index_tasks;
-mod journal;
 mod local_place;
 mod misfits;
 mod needle_export;

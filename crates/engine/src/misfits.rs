@@ -64,7 +64,7 @@ fn should_be_directory(path: &Path) -> Option<bool> {
         _ if name.starts_with('.') => None,
         _ => {
             let extension = path.extension()?.to_str()?;
-            let is_file = matches!(extension, "json" | "jsonl" | "parquet" | "members" | "tar" | "md");
+            let is_file = matches!(extension, "json" | "jsonl" | "parquet" | "members" | "tar" | "md" | "journal");
             is_file.then_some(false)
         }
     }

@@ -15,13 +15,12 @@ use manyframe_media::{
     spread, tile_image,
 };
 use manyframe_plan::{
-    Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
+    Attempt, ChosenFrames, Context, Journal, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
 };
 
 use crate::compose::Composer;
-use crate::encoded::{EncodedVisual, handled};
+use crate::encoded::{EncodedVisual, handled, visual_key};
 use crate::error::EngineError;
-use crate::journal::Journal;
 use crate::needles::check_images;
 
 /// A sample that was made, or why its record cannot be delivered.
@@ -167,11 +166,8 @@ impl SampleMaker<'_> {
     /// The visual as an earlier process encoded it, or as it is encoded now.
     fn keep_visual(&self, record: &Record, index: usize, wanted: Wanted) -> Result<EncodedVisual, MediaError> {
         let Some(journal) = self.journal else { return self.encode_visual(record, wanted, &mut ()) };
-        let (id, index) = (self.planned.id(), index as u32);
-        match journal.read(id, index).filter(|kept| wanted.size_px.is_none_or(|size_px| kept.is_of(size_px))) {
-            Some(kept) => Ok(kept),
-            None => journal.keep((id, index), wanted.size_px, |keeper| self.encode_visual(record, wanted, keeper)),
-        }
+        let key = visual_key(self.planned.id(), index);
+        EncodedVisual::keep((journal, key), wanted.size_px, |keeper| self.encode_visual(record, wanted, keeper))
     }
 
     fn encode_visual(
@@ -195,8 +191,8 @@ impl SampleMaker<'_> {
             return self.prepared(wanted, &images, PreparedShape { grid: *grid, cut: *cut, frames });
         }
         if let MediaLocation::Composed(composed) = &medium.location {
-            let (context, source) = (self.context, self.source);
-            return Composer { context, source, subset: &record.subset, size_px }.encode(composed);
+            let (context, source, journal) = (self.context, self.source, self.journal);
+            return Composer { context, source, subset: &record.subset, size_px, journal }.encode(composed);
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => {
@@ -269,7 +265,7 @@ impl SampleMaker<'_> {
     ) -> Result<EncodedVisual, MediaError> {
         let context = self.context;
         if context.delivers_clips()
-            && let Some(clip) = chosen.clip(&context.frames.limits)?
+            && let Some(clip) = chosen.clip(&context.frames.limits, keeper)?
         {
             return Ok(clip_visual(chosen, clip));
         }

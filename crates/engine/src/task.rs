@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
-use manyframe_plan::{Context, PlannedSample, TaskHeader, read_task};
+use manyframe_plan::{Context, Journal, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter, WrittenShard};
 use manyframe_transfer::TransferError;
 use serde_json::Value;
 
 use crate::engine::{TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
-use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, find_report, remove_report, shard_path};
 use crate::reuse;
@@ -87,7 +86,7 @@ fn make(open: &OpenPlan, header: &TaskHeader, executor: Executor<'_>) -> Result<
         videos: HandledVideos::default(),
     };
     let samples = read_task(directory, task)?.into_iter().map(Ok);
-    let journal = Journal::open(directory, task);
+    let journal = Journal::open(&directory.join("journal"), &format!("{task:06}"));
     let make = |planned: PlannedSample| MadeSample::new(context, planned, &journal);
     executor.ordered_map(SAMPLES_PER_THREAD).run(samples, make, |made| {
         let MadeSample { planned, outcome, is_reused } = made;

@@ -3,11 +3,12 @@
 //! All arithmetic is in integers, so fingerprints are the same on every machine.
 
 use manyframe_core::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::pixels::{RGB_BYTES, RgbView};
 
 /// The fingerprint of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFingerprint {
     /// The first 64 bits of a digest of size and pixels.
     pub pixels: u64,

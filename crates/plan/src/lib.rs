@@ -9,6 +9,7 @@
 //! | `context`, `media`, `composed`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
 //! | `index/` | one row per record, from annotations and media headers; kept and reused |
 //! | `index_tasks` | the parts of an index, and of what images look like, that are made on other machines |
+//! | `journal` | what was decoded so far of what takes long, for the next process if this one is ended |
 //! | `inputs` | what changed among the inputs since the index was made |
 //! | `reduction` | how an overlong record is shortened |
 //! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
@@ -75,6 +76,7 @@ mod haystacks;
 mod index;
 mod index_tasks;
 mod inputs;
+mod journal;
 mod make;
 mod media;
 mod open_files;
@@ -100,6 +102,7 @@ pub use index::refresh::ChangedMedia;
 pub use index::visuals::{in_visual, measure_shapes};
 pub use index_tasks::{IndexTask, list_missing_index};
 pub use inputs::InputChanges;
+pub use journal::{Journal, KeptFrames, Payload};
 pub use make::{BuildKeys, Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};

@@ -13,7 +13,7 @@ use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, 
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
-use crate::decisions::decontamination::list_unwanted_files;
+use crate::decisions::decontamination::{forget_unwanted, list_unwanted_files};
 use crate::decisions::tasks::TaskSamples;
 use crate::decisions::{DecidedSamples, decide};
 use crate::error::PlanError;
@@ -129,7 +129,7 @@ pub fn make(
         std::fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
     }
     let mut candidates = Candidates::read(context, &index.files)?;
-    let samples = decide(context, &mut candidates, executor)?;
+    let samples = decide((context, work), &mut candidates, executor)?;
     let draft = DecidedPlan { context, candidates: &candidates, samples: &samples };
     let mut plan = draft.plan(index)?;
 
@@ -143,6 +143,7 @@ pub fn make(
     write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;
     staged.publish(flush)?;
+    forget_unwanted(work)?;
     Ok(MadePlan { plan, directory })
 }
 

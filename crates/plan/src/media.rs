@@ -119,8 +119,12 @@ impl ChosenFrames {
     /// # Errors
     ///
     /// If no frame can be decoded, or on a storage error.
-    pub fn clip(&self, limits: &MediaLimits) -> Result<Option<DeliveredClip>, MediaError> {
-        let mut delivered = video::deliver_clip(&self.input, self.clip_request(), limits)?;
+    pub fn clip(
+        &self,
+        limits: &MediaLimits,
+        keeper: &mut dyn FrameKeeper,
+    ) -> Result<Option<DeliveredClip>, MediaError> {
+        let mut delivered = video::deliver_clip(&self.input, self.clip_request(), limits, keeper)?;
         if let (Some(delivered), Some(PreparedClip { frames, .. })) = (&mut delivered, &self.prepared) {
             // It is delivered whole again, whatever it is a part of.
             delivered.frames.clone_from(frames);

@@ -45,9 +45,9 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
             measure(context, *source, &raw).map_err(PlanError::Storage)?;
         }
         Attempt::Fingerprint { source, origin, reduction } => {
-            _ = fingerprint(context, *source, origin, reduction)?;
+            _ = fingerprint(context, (*source, origin, reduction), None)?;
         }
-        Attempt::Exclude(path) => _ = fingerprints_of_file(context, path),
+        Attempt::Exclude(path) => _ = fingerprints_of_file(context, path, &mut ()),
         Attempt::Make(_) | Attempt::Check { .. } => {}
     }
     Ok(())

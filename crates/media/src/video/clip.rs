@@ -20,14 +20,15 @@ use std::fmt::Display;
 use ffmpeg_next::frame;
 use manyframe_core::{ClipFile, ClipFormat, ClipFrames, Digest, RejectCode, SampleClip};
 
+use super::collect::{Collected, KeptPass};
 use super::convert::FrameConverter;
 use super::cut::{CutVideo, Uncut, cut_video};
-use super::decode::{ContainerVideo, several_sizes};
-use super::decoded::DeliveredClip;
-use super::ffi;
+use super::decode::{ContainerVideo, digest_of};
+use super::decoded::{DeliveredClip, FrameDigest, FrameKeeper, Pass};
 use super::index::{Identity, VideoIndex, index_video};
 use super::input::{ByteSource, VideoInput, open_bytes};
 use super::orientation::Orientation;
+use super::plain::several_sizes;
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -91,6 +92,7 @@ pub fn deliver_clip(
     input: &VideoInput,
     request: ClipRequest<'_>,
     limits: &MediaLimits,
+    keeper: &mut dyn FrameKeeper,
 ) -> Result<Option<DeliveredClip>, MediaError> {
     let ClipRequest { index, positions, .. } = request;
     let VideoInput::Container(source) = input else { return Ok(None) };
@@ -98,13 +100,14 @@ pub fn deliver_clip(
         return Ok(None);
     }
     let video = ContainerVideo { source, index, max_pixels: limits.max_pixels };
-    let (digests, damage) = digests_of(&video, positions)?;
+    let (digests, damage) = digests_of(&video, positions, KeptPass { pass: Pass::Digests, keeper })?;
     if !damage.is_none() {
         return Ok(None);
     }
     let mut uncut_because = None;
     if !request.is_whole() || index.is_preceded {
-        match cut_clip(&video, request, &digests, limits)? {
+        let expected = Expected { request, digests: &digests, limits };
+        match expected.cut_clip(&video, keeper)? {
             Ok(cut) => return Ok(Some(cut)),
             Err(reason) => uncut_because = Some(reason),
         }
@@ -117,7 +120,7 @@ pub fn deliver_clip(
     if source.num_bytes > most_bytes(limits) {
         return Ok(None);
     }
-    check_plain_reading(&video, &digests)?;
+    check_plain_reading(&video, &digests, keeper)?;
     Ok(Some(whole_clip(source, request, uncut_because)?))
 }
 
@@ -139,69 +142,80 @@ fn whole_clip(
 }
 
 /// Reads a file as others do that only count frames: where no table says where each frame is, they do not get through each.
-fn check_plain_reading(video: &ContainerVideo<'_>, digests: &FrameDigests) -> Result<(), MediaError> {
+fn check_plain_reading(
+    video: &ContainerVideo<'_>,
+    digests: &FrameDigests,
+    keeper: &mut dyn FrameKeeper,
+) -> Result<(), MediaError> {
     let index = video.index;
     let has_tables = matches!(index.container, ClipFormat::Mp4 | ClipFormat::Matroska | ClipFormat::Avi);
     if has_tables && index.identity == Identity::Packet {
         return Ok(());
     }
-    let mut num_same = 0;
-    let obstacle = video.read_plainly(&mut |number, frame| {
-        num_same += usize::from(digests.get(&number).is_some_and(|digest| *digest == digest_of(frame)));
-    })?;
-    match obstacle {
-        Some(obstacle) => Err(unfit(obstacle)),
-        None if num_same < digests.len() => Err(unfit("a reader that counts frames decodes others")),
-        None => Ok(()),
+    let wanted: Vec<usize> = digests.keys().copied().collect();
+    let read = video.read_plainly(&wanted, KeptPass { pass: Pass::Count, keeper })?.map_err(unfit)?;
+    let is_same = |frame: &&FrameDigest| digests.get(&frame.index) == Some(&frame.digest);
+    if read.iter().filter(is_same).count() < digests.len() {
+        return Err(unfit("a reader that counts frames decodes others"));
     }
+    Ok(())
 }
 
-/// Cuts the part out of its file, and decodes the cut from its start: a frame that differs is a reason not to deliver it.
-fn cut_clip(
-    video: &ContainerVideo<'_>,
-    request: ClipRequest<'_>,
-    digests: &FrameDigests,
-    limits: &MediaLimits,
-) -> Result<Result<DeliveredClip, Uncut>, MediaError> {
-    let ClipRequest { index, part, positions } = request;
-    let CutVideo { bytes, first_packet } = match cut_video(video.source, index, &(part.0..part.1))? {
-        Ok(cut) => cut,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    if bytes.len() as u64 > most_bytes(limits) {
-        return Ok(Err("the cut has more bytes than are allowed".to_owned()));
+/// Frames that a cut has to show.
+struct Expected<'e> {
+    request: ClipRequest<'e>,
+    digests: &'e FrameDigests,
+    limits: &'e MediaLimits,
+}
+
+impl Expected<'_> {
+    /// Cuts the part out of its file, and decodes the cut from its start: a frame that differs is a reason not to deliver it.
+    fn cut_clip(
+        &self,
+        video: &ContainerVideo<'_>,
+        keeper: &mut dyn FrameKeeper,
+    ) -> Result<Result<DeliveredClip, Uncut>, MediaError> {
+        let &Self { request, digests, limits } = self;
+        let ClipRequest { index, part, positions } = request;
+        let CutVideo { bytes, first_packet } = match cut_video(video.source, index, &(part.0..part.1))? {
+            Ok(cut) => cut,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if bytes.len() as u64 > most_bytes(limits) {
+            return Ok(Err("the cut has more bytes than are allowed".to_owned()));
+        }
+        let input = open_bytes(&bytes)?;
+        let VideoInput::Container(source) = &input else { return Ok(Err("the cut is no file".to_owned())) };
+        let mut of_cut = match index_video(&input, limits, None) {
+            Ok(of_cut) => of_cut,
+            Err(MediaError::Rejected(rejection)) => return Ok(Err(format!("the cut cannot be read: {rejection}"))),
+            Err(storage) => return Err(storage),
+        };
+        if of_cut.orientation != index.orientation {
+            return Ok(Err("the cut would not be turned as its source is".to_owned()));
+        }
+        let Some(places) = places_in_cut(request, &of_cut, first_packet) else {
+            return Ok(Err("the cut lacks frames that are shown".to_owned()));
+        };
+        // Whoever reads the cut counts frames.
+        of_cut.identity = Identity::Order;
+        let again = ContainerVideo { source, index: &of_cut, max_pixels: limits.max_pixels };
+        let (cut_digests, damage) = digests_of(&again, &places, KeptPass { pass: Pass::Cut, keeper })?;
+        let is_same =
+            |(place, position)| cut_digests.get(place).is_some_and(|digest| digests.get(position) == Some(digest));
+        if !damage.is_none() || !places.iter().zip(positions).all(is_same) {
+            return Ok(Err("other frames are decoded from the cut".to_owned()));
+        }
+        let frames = ClipFrames {
+            frame_indices: places.into_iter().map(number).collect(),
+            num_frames: number(of_cut.num_frames()),
+            fps: index.fps(),
+            file: ClipFile::Cut,
+            uncut_because: None,
+        };
+        let clip = SampleClip { bytes, format: of_cut.container };
+        Ok(Ok(DeliveredClip { clip, frames }))
     }
-    let input = open_bytes(&bytes)?;
-    let VideoInput::Container(source) = &input else { return Ok(Err("the cut is no file".to_owned())) };
-    let mut of_cut = match index_video(&input, limits, None) {
-        Ok(of_cut) => of_cut,
-        Err(MediaError::Rejected(rejection)) => return Ok(Err(format!("the cut cannot be read: {rejection}"))),
-        Err(storage) => return Err(storage),
-    };
-    if of_cut.orientation != index.orientation {
-        return Ok(Err("the cut would not be turned as its source is".to_owned()));
-    }
-    let Some(places) = places_in_cut(request, &of_cut, first_packet) else {
-        return Ok(Err("the cut lacks frames that are shown".to_owned()));
-    };
-    // Whoever reads the cut counts frames.
-    of_cut.identity = Identity::Order;
-    let again = ContainerVideo { source, index: &of_cut, max_pixels: limits.max_pixels };
-    let (cut_digests, damage) = digests_of(&again, &places)?;
-    let is_same =
-        |(place, position)| cut_digests.get(place).is_some_and(|digest| digests.get(position) == Some(digest));
-    if !damage.is_none() || !places.iter().zip(positions).all(is_same) {
-        return Ok(Err("other frames are decoded from the cut".to_owned()));
-    }
-    let frames = ClipFrames {
-        frame_indices: places.into_iter().map(number).collect(),
-        num_frames: number(of_cut.num_frames()),
-        fps: index.fps(),
-        file: ClipFile::Cut,
-        uncut_because: None,
-    };
-    let clip = SampleClip { bytes, format: of_cut.container };
-    Ok(Ok(DeliveredClip { clip, frames }))
 }
 
 /// Where the frames are in a cut that begins with a packet of the source: each is known by its packet.
@@ -238,7 +252,8 @@ pub fn check_clip(clip: &SampleClip, frames: &ClipFrames, limits: &MediaLimits) 
     }
     let VideoInput::Container(source) = &input else { return wrong("the file is a directory".to_owned()) };
     let video = ContainerVideo { source, index: &index, max_pixels: limits.max_pixels };
-    let (_, damage) = digests_of(&video, &positions)?;
+    let pass = KeptPass { pass: Pass::Digests, keeper: &mut () };
+    let (_, damage) = digests_of(&video, &positions, pass)?;
     if damage.is_none() { Ok((index.width_px, index.height_px)) } else { wrong(damage.to_string()) }
 }
 
@@ -256,7 +271,7 @@ pub fn decode_clip(clip: &SampleClip, frames: &ClipFrames, limits: &MediaLimits)
     let mut converter = FrameConverter::new(index.orientation);
     let mut decoded: BTreeMap<usize, RgbImage> = BTreeMap::new();
     let video = ContainerVideo { source, index: &index, max_pixels: limits.max_pixels };
-    video.visit_frames(&positions, &mut |position, frame, _| {
+    video.visit_frames(&positions, None, &mut |position: usize, frame: &frame::Video| {
         let image = converter.rgb(frame).map_err(|error| {
             MediaError::rejected(RejectCode::MediaCorrupt, format!("frame {position} cannot be converted: {error}"))
         })?;
@@ -271,24 +286,24 @@ pub fn decode_clip(clip: &SampleClip, frames: &ClipFrames, limits: &MediaLimits)
 type FrameDigests = BTreeMap<usize, Digest>;
 
 /// Decodes frames, and finds what is missing or damaged. Those that are known by their order are decoded from the start.
-fn digests_of(video: &ContainerVideo<'_>, positions: &[usize]) -> Result<(FrameDigests, FrameDamage), MediaError> {
-    let wanted: Vec<usize> = positions.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut digests = FrameDigests::new();
-    let mut sizes = BTreeSet::new();
-    let visited = video.visit_frames(&wanted, &mut |position, frame, _| {
-        sizes.insert((frame.width(), frame.height()));
-        digests.insert(position, digest_of(frame));
-        Ok(())
-    })?;
+fn digests_of(
+    video: &ContainerVideo<'_>,
+    positions: &[usize],
+    pass: KeptPass<'_, FrameDigest>,
+) -> Result<(FrameDigests, FrameDamage), MediaError> {
+    let wanted = ascending(positions);
+    let Collected { items, visited } =
+        video.collect(&wanted, pass, &mut |position, frame| Ok(digest_of(position, frame)))?;
+    let sizes: BTreeSet<(u32, u32)> = items.iter().map(|frame| (frame.width_px, frame.height_px)).collect();
     if sizes.len() > 1 {
         return Err(unfit(several_sizes(&sizes)));
     }
-    let num_missing = wanted.len().saturating_sub(digests.len());
+    let num_missing = wanted.len().saturating_sub(items.len());
     let damage = FrameDamage { num_missing, num_damaged: visited.num_damaged, ..video.index.known_damage(&wanted) };
-    Ok((digests, damage))
+    Ok((items.into_iter().map(|frame| (frame.index, frame.digest)).collect(), damage))
 }
 
-fn digest_of(frame: &frame::Video) -> Digest {
-    let format = format!("{:?} {} {}", frame.format(), frame.width(), frame.height());
-    Digest::of_fields([format.as_bytes(), &ffi::pixels(frame)])
+/// Each position once, in ascending order.
+fn ascending(positions: &[usize]) -> Vec<usize> {
+    positions.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
 }

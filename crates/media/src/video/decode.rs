@@ -8,7 +8,8 @@
 //! Each run of packets ([`plan_runs`]) is reached by a seek, decoded once and drained; frames to which no other frame refers
 //! are skipped. A run is trusted only if it begins with the expected keyframe and nothing is damaged or missing. Otherwise
 //! the remaining frames are decoded from the start: a wrong seek table, or damage that a decoder conceals with earlier
-//! frames, costs time but never changes pixels. Frames that come out damaged all the same are counted.
+//! frames, costs time but never changes pixels. Frames that come out damaged all the same are counted. Where a process was
+//! ended on the way, the next one begins at a keyframe behind what is sound.
 //!
 //! A packet is known to the decoder by its position, and so is its frame: timestamps may be missing, equal or wrong.
 
@@ -18,17 +19,19 @@ use std::ops::Range;
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
 use manyframe_base::in_flight::part_done;
-use manyframe_core::{Handling, RejectCode, Rejection};
+use manyframe_core::{Digest, Handling, RejectCode, Rejection};
 
+use super::collect::{Collected, KeptPass};
 use super::convert::FrameConverter;
 use super::deadline::Deadline;
-use super::decoded::{DecodedVideo, FrameKeeper, VideoFrame};
+use super::decoded::{Beginning, DecodedVideo, FrameDigest, FrameKeeper, Pass, VideoFrame};
 use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer};
+use super::ffi;
 use super::holes::has_hole;
 use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::{ByteSource, VideoInput};
-use super::references::DecodedPackets;
+use super::references::{DecodedPackets, closed_keyframes};
 use super::runs::{PacketRun, plan_runs};
 use super::sums::{check_member, damaged_clusters};
 use super::unreferenced::can_leave_out;
@@ -69,27 +72,21 @@ pub fn decode_frames(
     let source = match input {
         VideoInput::Container(source) => source,
         VideoInput::Frames(frames) => {
-            let frames = read_images(frames, FrameSelection { index, positions: &wanted }, policy)?;
+            let pass: KeptPass<'_, VideoFrame> = KeptPass { pass: Pass::Frames, keeper };
+            let frames = read_images(frames, FrameSelection { index, positions: &wanted }, policy, pass)?;
             let num_missing = wanted.len() - frames.len();
             let damage = FrameDamage { num_chosen: wanted.len(), num_missing, ..FrameDamage::default() };
             return Ok(DecodedVideo { frames, damage });
         }
     };
     let mut converter = FrameConverter::new(index.orientation);
-    let mut frames: Vec<VideoFrame> = wanted.iter().filter_map(|&position| keeper.kept(position)).collect();
-    let is_kept = |position: &usize| frames.binary_search_by_key(position, |frame| frame.index).is_ok();
-    let missing: Vec<usize> = wanted.iter().copied().filter(|position| !is_kept(position)).collect();
     let video = ContainerVideo { source, index, max_pixels: policy.limits.max_pixels };
-    let visited = video.visit_frames(&missing, &mut |position, frame, trust| {
+    let pass: KeptPass<'_, VideoFrame> = KeptPass { pass: Pass::Frames, keeper };
+    let collected = video.collect(&wanted, pass, &mut |position, frame| {
         let image = converter.encode(frame, policy)?;
-        part_done();
-        let (time_s, handling) = (index.time_s(position), Handling::Encoded);
-        frames.push(VideoFrame { index: position, time_s, image, handling });
-        if trust == Trust::Final {
-            keeper.keep(&frames);
-        }
-        Ok(())
+        Ok(VideoFrame { index: position, time_s: index.time_s(position), image, handling: Handling::Encoded })
     })?;
+    let Collected { items: mut frames, visited } = collected;
     tracing::debug!(num_packets = visited.num_packets, num_frames = frames.len(), "video decoded");
     if frames.is_empty() {
         return Err(no_frames(wanted.len(), None));
@@ -106,21 +103,27 @@ fn read_images(
     frames: &[Option<Located>],
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
+    KeptPass { pass, keeper }: KeptPass<'_, VideoFrame>,
 ) -> Result<Vec<VideoFrame>, MediaError> {
-    let mut read = Vec::with_capacity(selection.positions.len());
+    let mut read = keeper.kept(pass).items;
     let mut reason = None;
-    for &position in selection.positions {
+    // Those that could not be decoded are tried again, so that the reason is the same.
+    let there: BTreeSet<usize> = read.iter().map(|frame| frame.index).collect();
+    for &position in selection.positions.iter().filter(|position| !there.contains(position)) {
         let Some(frame) = &frames[position] else { continue };
         let bytes = frame.read(policy.limits.max_bytes);
         match bytes.and_then(|bytes| prepare_image(bytes, policy)) {
             Ok(prepared) => {
                 let Prepared { image, handling } = prepared;
                 read.push(VideoFrame { index: position, time_s: selection.index.time_s(position), image, handling });
+                part_done();
+                keeper.keep(pass, &read, None);
             }
             Err(MediaError::Rejected(Rejection { detail, .. })) => reason = reason.or(Some(detail)),
             Err(error) => return Err(error),
         }
     }
+    read.sort_by_key(|frame| frame.index);
     if read.is_empty() { Err(no_frames(selection.positions.len(), reason.as_deref())) } else { Ok(read) }
 }
 
@@ -137,16 +140,20 @@ pub(super) struct ContainerVideo<'i> {
     pub(super) max_pixels: u64,
 }
 
-/// Called with a decoded frame and its position in the index.
-pub(super) type Visit<'v> = dyn FnMut(usize, &frame::Video, Trust) -> Result<(), MediaError> + 'v;
+/// Visits decoded frames.
+pub(super) trait VisitFrames {
+    /// A frame, and its position in the index.
+    fn visit(&mut self, position: usize, frame: &frame::Video) -> Result<(), MediaError>;
 
-/// How sure it is that a frame is not damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It belongs to a run, in which everything was as expected so far.
-    Final,
-    /// What comes later can tell.
-    Pending,
+    /// Nothing can change any more about the frames that were visited: they belong to runs in which everything was as expected, or
+    /// they are before a keyframe where decoding can begin again.
+    fn settle(&mut self, _beginning: Option<Beginning>) {}
+}
+
+impl<F: FnMut(usize, &frame::Video) -> Result<(), MediaError>> VisitFrames for F {
+    fn visit(&mut self, position: usize, frame: &frame::Video) -> Result<(), MediaError> {
+        self(position, frame)
+    }
 }
 
 /// What visiting frames came to.
@@ -159,8 +166,14 @@ pub(super) struct Visited {
 }
 
 impl ContainerVideo<'_> {
-    /// Decodes the wanted frames (ascending) and visits each once, in whatever order they are decoded.
-    pub(super) fn visit_frames(&self, wanted: &[usize], visit: &mut Visit<'_>) -> Result<Visited, MediaError> {
+    /// Decodes the wanted frames (ascending) and visits each once, in whatever order they are decoded. With a beginning, no wanted
+    /// frame is before it.
+    pub(super) fn visit_frames(
+        &self,
+        wanted: &[usize],
+        beginning: Option<Beginning>,
+        visit: &mut dyn VisitFrames,
+    ) -> Result<Visited, MediaError> {
         if wanted.is_empty() {
             return Ok(Visited { num_packets: 0, num_damaged: 0 });
         }
@@ -172,7 +185,7 @@ impl ContainerVideo<'_> {
             _ => Vec::new(),
         };
         let mut num_packets = 0;
-        if decoding.can_seek() && damaged.is_empty() {
+        if decoding.can_seek() && damaged.is_empty() && beginning.is_none() {
             let outcome = decoding.decode_runs(visit)?;
             num_packets = decoding.num_packets;
             if outcome == RunOutcome::Trusted {
@@ -180,50 +193,17 @@ impl ContainerVideo<'_> {
             }
             decoding = Decoding::open(self, decoding.wanted.missing, deadline)?;
         }
-        let num_damaged = decoding.decode_from_start(&damaged, visit)?;
+        let num_damaged = decoding.decode_from_start(beginning, &damaged, visit)?;
         Ok(Visited { num_packets: num_packets + decoding.num_packets, num_damaged })
     }
 }
 
-impl ContainerVideo<'_> {
-    /// Decodes all of the file from its start, as a reader does that only counts frames, and visits each with its number.
-    /// Returns why such a reader does not get through it, or does not find the frames of the index.
-    pub(super) fn read_plainly(
-        &self,
-        visit: &mut dyn FnMut(usize, &frame::Video),
-    ) -> Result<Option<String>, MediaError> {
-        let deadline = Deadline::of_decoding(self.source.num_bytes, self.index.num_frames());
-        let mut demuxer = Demuxer::open(self.source, deadline)?;
-        let mut decoder = StreamDecoder::open(&demuxer, &self.index.packets, self.max_pixels)?;
-        let (mut num_packets, mut num_frames, mut sizes) = (0, 0, BTreeSet::new());
-        let mut take = |frame: &frame::Video| {
-            visit(num_frames, frame);
-            part_done();
-            num_frames += 1;
-            sizes.insert((frame.width(), frame.height()));
-            Ok(())
-        };
-        while let Some(packet) = demuxer.next_packet()? {
-            let is_sent = decoder.send(packet, num_packets);
-            if !(decoder.receive(&mut take)? && is_sent) {
-                return Ok(Some(format!("decoders refuse packet {num_packets} (files that were joined?)")));
-            }
-            num_packets += 1;
-        }
-        if !decoder.drain(&mut take)? || demuxer.has_failed() {
-            return Ok(Some(format!("what follows packet {num_packets} cannot be read")));
-        }
-        let num_expected = self.index.num_frames();
-        let of_other_number = || format!("a reader that counts finds {num_frames} frames, not {num_expected}");
-        let is_mixed = sizes.len() > 1;
-        Ok(is_mixed.then(|| several_sizes(&sizes)).or_else(|| (num_frames != num_expected).then(of_other_number)))
-    }
-}
-
-/// Says that frames have several sizes.
-pub(super) fn several_sizes(sizes: &BTreeSet<(u32, u32)>) -> String {
-    let sizes: Vec<String> = sizes.iter().map(|(width, height)| format!("{width}×{height}")).collect();
-    format!("its frames have several sizes: {} px", sizes.join(", "))
+/// What a frame shows, as it is stored.
+pub(super) fn digest_of(index: usize, frame: &frame::Video) -> FrameDigest {
+    let (width_px, height_px) = (frame.width(), frame.height());
+    let format = format!("{:?} {width_px} {height_px}", frame.format());
+    let digest = Digest::of_fields([format.as_bytes(), &ffi::pixels(frame)]);
+    FrameDigest { index, digest, width_px, height_px }
 }
 
 /// Whether the frames of runs can be trusted.
@@ -285,7 +265,7 @@ impl<'i> Decoding<'i> {
     }
 
     /// Decodes the runs of packets that the missing frames need, until one cannot be trusted.
-    fn decode_runs(&mut self, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
+    fn decode_runs(&mut self, visit: &mut dyn VisitFrames) -> Result<RunOutcome, MediaError> {
         for run in plan_runs(&self.index.packets, &self.wanted.missing_packets()) {
             if self.decode_run(run, visit)? == RunOutcome::Distrusted {
                 return Ok(RunOutcome::Distrusted);
@@ -294,7 +274,7 @@ impl<'i> Decoding<'i> {
         Ok(RunOutcome::Trusted)
     }
 
-    fn decode_run(&mut self, run: PacketRun, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
+    fn decode_run(&mut self, run: PacketRun, visit: &mut dyn VisitFrames) -> Result<RunOutcome, MediaError> {
         let mut state = RunState::default();
         let mut first = None;
         if run.first > 0 {
@@ -327,10 +307,18 @@ impl<'i> Decoding<'i> {
         Ok(if is_distrusted { RunOutcome::Distrusted } else { RunOutcome::Trusted })
     }
 
-    /// Decodes everything from the start until no frame is missing, or none can be expected any more. Returns how many of
-    /// the frames visited are damaged; those in `damaged` ranges of the file are.
-    fn decode_from_start(&mut self, damaged: &[Range<u64>], visit: &mut Visit<'_>) -> Result<usize, MediaError> {
-        let mut decoded = DecodedPackets::default();
+    /// Decodes everything from the start, or from where decoding can begin, until no frame is missing, or none can be expected any
+    /// more. Returns how many of the frames visited are damaged; those in `damaged` ranges of the file are.
+    fn decode_from_start(
+        &mut self,
+        beginning: Option<Beginning>,
+        damaged: &[Range<u64>],
+        visit: &mut dyn VisitFrames,
+    ) -> Result<usize, MediaError> {
+        let first = beginning.map_or(0, |beginning| beginning.packet);
+        self.wanted.num_returned = beginning.map_or(0, |beginning| beginning.num_frames);
+        let mut decoded = DecodedPackets::sound_before(first);
+        let beginnings = closed_keyframes(&self.index.packets);
         let mut visited = Vec::new();
         let last = match (self.index.identity, self.wanted.missing_packets().last()) {
             (Identity::Packet, Some(last)) => last.saturating_add(MAX_FRAMES_HELD),
@@ -341,6 +329,9 @@ impl<'i> Decoding<'i> {
                 break;
             }
             let Some(packet) = self.demuxer.next_packet()? else { break };
+            if position < first {
+                continue;
+            }
             self.num_packets += 1;
             let place = u64::try_from(packet.position()).unwrap_or(u64::MAX);
             if damaged.iter().any(|range| range.contains(&place)) || self.has_hole(&packet) {
@@ -348,8 +339,12 @@ impl<'i> Decoding<'i> {
             }
             let is_sent = self.decoder.send(self.without_false_alarm(packet, position), position);
             let take = |frame: &frame::Video| {
+                let key = begins_at(frame, &beginnings);
+                if let Some(packet) = key.filter(|&key| decoded.is_sound_before(key, &self.index.packets)) {
+                    visit.settle(Some(Beginning { packet, num_frames: self.wanted.num_returned }));
+                }
                 decoded.add_frame(frame);
-                visited.extend(self.wanted.take(frame, Trust::Pending, visit)?);
+                visited.extend(self.wanted.take(frame, visit)?);
                 Ok(())
             };
             if !(self.decoder.receive(take)? && is_sent) {
@@ -358,7 +353,7 @@ impl<'i> Decoding<'i> {
         }
         self.decoder.drain(|frame| {
             decoded.add_frame(frame);
-            visited.extend(self.wanted.take(frame, Trust::Pending, visit)?);
+            visited.extend(self.wanted.take(frame, visit)?);
             Ok(())
         })?;
         Ok(decoded.num_damaged(&visited, &self.index.packets))
@@ -377,6 +372,12 @@ impl<'i> Decoding<'i> {
         }
         packet
     }
+}
+
+/// The packet of a frame where decoding can begin, if it is one of these and came out as a keyframe.
+pub(super) fn begins_at(frame: &frame::Video, beginnings: &[usize]) -> Option<usize> {
+    let packet = packet_of(frame).filter(|packet| beginnings.binary_search(packet).is_ok());
+    packet.filter(|_| frame.is_key() && !is_damaged(frame))
 }
 
 impl<'i> WantedFrames<'i> {
@@ -400,7 +401,7 @@ impl<'i> WantedFrames<'i> {
         &mut self,
         frame: &frame::Video,
         state: &mut RunState,
-        visit: &mut Visit<'_>,
+        visit: &mut dyn VisitFrames,
     ) -> Result<(), MediaError> {
         let Some(packet) = packet_of(frame) else { return Ok(()) };
         if let Some(key) = state.awaited_key {
@@ -413,14 +414,14 @@ impl<'i> WantedFrames<'i> {
             state.is_distrusted |= packet != key || !frame.is_key();
         }
         state.is_distrusted |= is_damaged(frame);
-        if !state.is_distrusted {
-            self.take(frame, Trust::Final, visit)?;
+        if !state.is_distrusted && self.take(frame, visit)?.is_some() {
+            visit.settle(None);
         }
         Ok(())
     }
 
     /// Visits a frame if it is wanted; its packet if it was.
-    fn take(&mut self, frame: &frame::Video, trust: Trust, visit: &mut Visit<'_>) -> Result<Option<usize>, MediaError> {
+    fn take(&mut self, frame: &frame::Video, visit: &mut dyn VisitFrames) -> Result<Option<usize>, MediaError> {
         let counted = self.num_returned;
         self.num_returned += 1;
         let Some(packet) = packet_of(frame) else { return Ok(None) };
@@ -434,7 +435,7 @@ impl<'i> WantedFrames<'i> {
         let Some(position) = position else { return Ok(None) };
         let Ok(slot) = self.missing.binary_search(&position) else { return Ok(None) };
         self.missing.remove(slot);
-        visit(position, frame, trust)?;
+        visit.visit(position, frame)?;
         Ok(Some(packet))
     }
 }

@@ -1,6 +1,7 @@
 //! What decoding a video gives, the same in builds with and without video.
 
-use manyframe_core::{ClipFrames, Handling, SampleClip, SampleImage};
+use manyframe_core::{ClipFrames, Digest, Handling, SampleClip, SampleImage};
+use serde::{Deserialize, Serialize};
 
 use crate::damage::FrameDamage;
 
@@ -35,20 +36,81 @@ pub struct DeliveredClip {
     pub frames: ClipFrames,
 }
 
-/// Keeps frames while a long video is decoded, so that they need not be decoded again if the process is ended.
-pub trait FrameKeeper {
-    /// The frame at a position of the index, if it was kept.
-    fn kept(&mut self, position: usize) -> Option<VideoFrame>;
-
-    /// Told after each frame: those so far, in the order in which they were kept or decoded. Nothing can change them any more.
-    fn keep(&mut self, frames: &[VideoFrame]);
+/// A pass over the frames of a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pass {
+    /// Frames are decoded and encoded.
+    Frames,
+    /// Frames are decoded and compared later.
+    Digests,
+    /// Frames of a cut are decoded and compared with those of its source.
+    Cut,
+    /// The file is decoded as a reader does that only counts frames.
+    Count,
 }
 
+/// A frame that was decoded to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameDigest {
+    /// Its position in the index.
+    pub index: usize,
+    /// Equal for equal pixels.
+    pub digest: Digest,
+    /// Its width in pixels, as it is stored.
+    pub width_px: u32,
+    /// Its height in pixels, as it is stored.
+    pub height_px: u32,
+}
+
+/// Where decoding can go on: at a keyframe behind frames that are all sound. Nothing after it is shown before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Its packet, as a position in decoding order.
+    pub packet: usize,
+    /// Number of frames that come before it.
+    pub num_frames: usize,
+}
+
+/// What was kept of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept<T> {
+    /// What was made of frames, in the order in which they were decoded.
+    pub items: Vec<T>,
+    /// Where decoding can go on. Without it, the other frames are reached as if they were all.
+    pub beginning: Option<Beginning>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), beginning: None }
+    }
+}
+
+/// Keeps what is made of frames while a long video is decoded, so that it need not be made again if the process is ended.
+pub trait Keeper<T> {
+    /// What earlier processes kept of a pass. Asked for once.
+    fn kept(&mut self, pass: Pass) -> Kept<T>;
+
+    /// Told of what was made so far, what was kept included, in the order in which it was. Nothing can change it any more.
+    fn keep(&mut self, pass: Pass, items: &[T], beginning: Option<Beginning>);
+
+    /// The pass starts again: nothing that was kept counts.
+    fn forget(&mut self, pass: Pass);
+}
+
+/// Keeps frames, and digests of frames.
+pub trait FrameKeeper: Keeper<VideoFrame> + Keeper<FrameDigest> {}
+
+impl<K: Keeper<VideoFrame> + Keeper<FrameDigest>> FrameKeeper for K {}
+
 /// Keeps nothing.
-impl FrameKeeper for () {
-    fn kept(&mut self, _: usize) -> Option<VideoFrame> {
-        None
+impl<T> Keeper<T> for () {
+    fn kept(&mut self, _: Pass) -> Kept<T> {
+        Kept::default()
     }
 
-    fn keep(&mut self, _: &[VideoFrame]) {}
+    fn keep(&mut self, _: Pass, _: &[T], _: Option<Beginning>) {}
+
+    fn forget(&mut self, _: Pass) {}
 }

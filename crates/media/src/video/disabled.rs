@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
 
-pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
+pub use decoded::{
+    Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame,
+};
 pub use version::VideoVersion;
 
 use crate::damage::FrameDamage;
@@ -100,6 +102,7 @@ pub fn deliver_clip(
     input: &VideoInput,
     _: ClipRequest<'_>,
     _: &MediaLimits,
+    _: &mut dyn FrameKeeper,
 ) -> Result<Option<DeliveredClip>, MediaError> {
     match input.never {}
 }

@@ -21,6 +21,7 @@ mod breaks;
 mod channels;
 mod choose;
 mod clip;
+mod collect;
 mod convert;
 mod cut;
 mod deadline;
@@ -41,6 +42,7 @@ mod last_picture;
 mod ogg;
 mod orientation;
 mod packet;
+mod plain;
 mod planes;
 mod program;
 mod references;
@@ -61,7 +63,9 @@ mod yuv;
 pub use choose::choose_frames;
 pub use clip::{ClipRequest, check_clip, decode_clip, deliver_clip, may_be_clip};
 pub use decode::{FrameSelection, decode_frames};
-pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
+pub use decoded::{
+    Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame,
+};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_bytes, open_input, open_range};
 pub use kept::KeptIndexes;
@@ -93,6 +97,7 @@ mod tests {
     mod hostile;
     mod inputs;
     mod jpeg;
+    mod kept;
     mod lost;
     mod streams;
 }

@@ -21,9 +21,26 @@ pub(super) struct DecodedPackets {
     keys: BTreeSet<usize>,
     /// Packets with other bytes than the file should have, whatever came out of them.
     unsound: BTreeSet<usize>,
+    /// The frames of all packets before this one came out.
+    num_complete: usize,
 }
 
 impl DecodedPackets {
+    /// Those of a video of which this many packets were decoded before, without damage.
+    pub(super) fn sound_before(packet: usize) -> Self {
+        Self { returned: (0..packet).collect(), num_complete: packet, ..Self::default() }
+    }
+
+    /// Whether all frames of the packets before this one came out, and none is damaged.
+    pub(super) fn is_sound_before(&mut self, packet: usize, packets: &[VideoPacket]) -> bool {
+        let shows = |position: usize| packets.get(position).is_some_and(|packet| packet.is_shown);
+        while self.num_complete < packet && (self.returned.contains(&self.num_complete) || !shows(self.num_complete)) {
+            self.num_complete += 1;
+        }
+        let is_damaged = self.damaged.range(..packet).any(|&damaged| shows(damaged));
+        self.num_complete >= packet && !is_damaged && self.unsound.range(..packet).next().is_none()
+    }
+
     /// The decoder failed at a packet.
     pub(super) fn add_failure(&mut self, packet: usize) {
         self.damaged.insert(packet);
@@ -72,6 +89,29 @@ impl DecodedPackets {
     }
 }
 
+/// Keyframes but the first, as positions in decoding order, that are shown after all packets before them and before all after
+/// them. Empty if times are missing.
+pub(super) fn closed_keyframes(packets: &[VideoPacket]) -> Vec<usize> {
+    let times: Option<Vec<i64>> = packets.iter().map(|packet| packet.pts).collect();
+    let Some(times) = times else { return Vec::new() };
+    let earliest_after = times.iter().rev().scan(i64::MAX, |earliest, &time| {
+        let after = *earliest;
+        *earliest = after.min(time);
+        Some(after)
+    });
+    let mut earliest_after: Vec<i64> = earliest_after.collect();
+    earliest_after.reverse();
+    let mut latest_before = i64::MIN;
+    let mut closed = Vec::new();
+    for (position, ((packet, &time), &after)) in packets.iter().zip(&times).zip(&earliest_after).enumerate() {
+        if packet.is_key && position > 0 && latest_before < time && time < after {
+            closed.push(position);
+        }
+        latest_before = latest_before.max(time);
+    }
+    closed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +155,42 @@ mod tests {
     #[test]
     fn a_frame_shown_before_its_keyframe_refers_to_those_before() {
         assert_eq!(damaged(&[0, 1, 4, 2, 3, 5], &[0, 2], &[1]), [1, 3, 4]);
+    }
+
+    #[test]
+    fn decoding_can_begin_at_keyframes_that_no_frame_is_shown_across() {
+        let closed = |times: &[i64], keys: &[usize]| {
+            let mut packets: Vec<VideoPacket> = times.iter().map(|&pts| shown(pts)).collect();
+            keys.iter().for_each(|&key| packets[key].is_key = true);
+            closed_keyframes(&packets)
+        };
+        assert_eq!(closed(&[0, 2, 1, 3, 5, 4, 6, 8, 7], &[0, 3, 6]), [3, 6]);
+        // Of an open group, a frame is shown before its keyframe.
+        assert_eq!(closed(&[0, 2, 1, 4, 3, 5, 6], &[0, 3, 6]), [6]);
+        assert_eq!(closed(&[0, 1, 5, 2, 3], &[0, 3]), [] as [usize; 0]);
+        let mut untimed = [shown(0), shown(1)];
+        untimed.iter_mut().for_each(|packet| packet.is_key = true);
+        assert_eq!(closed_keyframes(&untimed), [1]);
+        untimed[0].pts = None;
+        assert_eq!(closed_keyframes(&untimed), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn what_is_before_a_keyframe_is_sound_if_all_of_it_came_out_undamaged() {
+        let hidden = VideoPacket { is_shown: false, ..shown(1) };
+        let packets = [shown(0), hidden, shown(2), shown(3), shown(4)];
+        let mut decoded = DecodedPackets::default();
+        decoded.add(0, true, false);
+        decoded.add_failure(1);
+        assert!(decoded.is_sound_before(2, &packets) && !decoded.is_sound_before(3, &packets));
+        decoded.add(2, false, false);
+        decoded.add(3, true, true);
+        assert!(decoded.is_sound_before(3, &packets) && !decoded.is_sound_before(4, &packets));
+        assert!(DecodedPackets::sound_before(4).is_sound_before(4, &packets));
+        let mut unsound = DecodedPackets::sound_before(2);
+        unsound.add_unsound(2);
+        unsound.add(2, false, false);
+        assert!(unsound.is_sound_before(2, &packets) && !unsound.is_sound_before(3, &packets));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use manyframe_base::{Executor, FileAccess, InputFile};
-use manyframe_core::{BlobRef, RejectCode, Rejection};
+use manyframe_base::files::remove_any;
+use manyframe_base::{Executor, FileAccess, FileError, InputFile};
+use manyframe_core::{BlobRef, Digest, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
-use manyframe_media::video::{self, FrameSelection};
+use manyframe_media::video::{self, FrameKeeper, FrameSelection};
 use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, Sampling, read_range};
 use manyframe_pipeline::{LocatedPattern, Occupant, PortablePath, expand_pattern};
 use manyframe_samplers::contaminated_rows;
@@ -19,7 +21,10 @@ use crate::attempt::{Attempt, guarded};
 use crate::context::Context;
 use crate::decisions::fingerprints::{Fingerprints, decodes_videos, fingerprint_of_bytes, fingerprints_of_video_bytes};
 use crate::error::PlanError;
+use crate::index::cache::index_directory;
+use crate::journal::Journal;
 use crate::media::SourceMedia;
+use crate::plan::PLAN_VERSION;
 
 /// An image that no sample may show, or one of a video that no sample may show.
 struct UnwantedImage {
@@ -51,7 +56,7 @@ struct CandidateImage<'a> {
 
 /// The rows that show an unwanted image, and why they are rejected: one rejection for each row, rows ascending.
 pub(crate) fn find_contaminated(
-    context: &Context,
+    (context, work): (&Context, &Path),
     fingerprints: &Fingerprints,
     executor: Executor<'_>,
 ) -> Result<Vec<(usize, Rejection)>, PlanError> {
@@ -59,7 +64,7 @@ pub(crate) fn find_contaminated(
     if !table.is_active() {
         return Ok(Vec::new());
     }
-    let unwanted = UnwantedImages::read(context, executor)?;
+    let unwanted = UnwantedImages::read(context, work, executor)?;
     let rows = fingerprints.rows();
     let visuals = rows.iter().flat_map(|(row, record)| record.visuals.iter().enumerate().map(|visual| (*row, visual)));
     let images: Vec<CandidateImage<'_>> = visuals
@@ -76,11 +81,68 @@ pub(crate) fn find_contaminated(
     Ok(found)
 }
 
+/// Fingerprints of files that no sample may show, kept until the plan is made.
+struct KeptUnwanted {
+    directory: PathBuf,
+    files: Journal,
+    /// All that fingerprints depend on besides their file.
+    settings: String,
+}
+
+/// Fingerprints that took this long are kept.
+const LEAST_TIME_KEPT: Duration = Duration::from_millis(1);
+
+/// Where they are kept.
+fn unwanted_directory(work: &Path) -> PathBuf {
+    index_directory(work).join("unwanted.journals")
+}
+
+/// Removes what is kept of files that no sample may show, once the plan is made.
+pub(crate) fn forget_unwanted(work: &Path) -> Result<(), FileError> {
+    remove_any(&unwanted_directory(work))
+}
+
+impl KeptUnwanted {
+    fn open(context: &Context, work: &Path) -> Self {
+        let directory = unwanted_directory(work);
+        let files = Journal::open(&directory, "files");
+        let (images, frames) = (&context.images, &context.frames);
+        let settings =
+            format!("{PLAN_VERSION} {:?}", (images, frames, context.sampling, decodes_videos(context)));
+        Self { directory, files, settings }
+    }
+
+    /// The fingerprints of a file as an earlier process made them, or as they are made now.
+    fn fingerprints(
+        &self,
+        (path, part): (&Path, &str),
+        make: impl FnOnce(&mut dyn FrameKeeper) -> Result<Vec<ImageFingerprint>, MediaError>,
+    ) -> Result<Vec<ImageFingerprint>, MediaError> {
+        let MediaIdentity(identity) = MediaIdentity::of_file(&FileAccess::default(), path)?;
+        let file = path.as_os_str().as_encoded_bytes();
+        let key =
+            Digest::of_fields([file, part.as_bytes(), &identity.to_le_bytes()[..], self.settings.as_bytes()]);
+        if let Some((kept, _)) = self.files.read(key) {
+            return Ok(kept);
+        }
+        // What is made does not depend on the clock, only whether it is kept.
+        let started = Instant::now();
+        let journal = Journal::open(&self.directory, &key.to_string());
+        let made = make(&mut journal.frames(key, None))?;
+        let elapsed = started.elapsed();
+        if elapsed >= LEAST_TIME_KEPT {
+            self.files.keep(key, &made, [], (&[], elapsed));
+        }
+        journal.remove();
+        Ok(made)
+    }
+}
+
 /// All images that no sample may show, in the order of the pipeline file.
 struct UnwantedImages(Vec<UnwantedImage>);
 
 impl UnwantedImages {
-    fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
+    fn read(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Self, PlanError> {
         let mut files = Vec::new();
         // Where the files of each pattern end.
         let mut ends = Vec::new();
@@ -90,7 +152,8 @@ impl UnwantedImages {
         }
         let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
         let mut images = Vec::new();
-        let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
+        let kept = KeptUnwanted::open(context, work);
+        let fingerprint = |file: UnwantedFile| images_of_file((context, &kept), &media, &file);
         let mut num_images = Vec::with_capacity(files.len());
         executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
             let found = found?;
@@ -131,7 +194,7 @@ impl UnwantedImages {
 
 /// The images of an unwanted file. A file that is neither an image nor a video has none, and is reported.
 fn images_of_file(
-    context: &Context,
+    (context, kept): (&Context, &KeptUnwanted),
     media: &SourceMedia,
     file: &UnwantedFile,
 ) -> Result<Vec<UnwantedImage>, PlanError> {
@@ -139,15 +202,21 @@ fn images_of_file(
         UnwantedPlace::File(path) => {
             let attempt = || Attempt::Exclude(path.clone());
             let version = |path| MediaIdentity::of_file(&FileAccess::default(), path).map_or(0, |identity| identity.0);
-            let fingerprints = guarded(context, attempt, || version(path), || fingerprints_of_file(context, path));
+            let make = |keeper: &mut dyn FrameKeeper| fingerprints_of_file(context, path, keeper);
+            let fingerprints = kept
+                .fingerprints((path, ""), |keeper| guarded(context, attempt, || version(path), || make(keeper)));
             (file.name.to_string(), fingerprints)
         }
         UnwantedPlace::Blob(blob) => {
-            let fingerprint = media.blob_bytes(blob).and_then(|bytes| fingerprint_of_bytes(context, &bytes));
-            (format!("{}{}", file.name, blob.name()), fingerprint.map(|fingerprint| vec![fingerprint]))
+            let make = || Ok(vec![fingerprint_of_bytes(context, &media.blob_bytes(blob)?)?]);
+            let fingerprints = kept.fingerprints((Path::new(&**blob.file()), &blob.name()), |_| make());
+            (format!("{}{}", file.name, blob.name()), fingerprints)
         }
         UnwantedPlace::Clip(blob) => {
-            let fingerprints = media.blob_bytes(blob).and_then(|bytes| fingerprints_of_clip(context, &bytes));
+            let make = |keeper: &mut dyn FrameKeeper| {
+                fingerprints_of_clip(context, &media.blob_bytes(blob)?, keeper)
+            };
+            let fingerprints = kept.fingerprints((Path::new(&**blob.file()), &blob.name()), make);
             (format!("{}{}", file.name, blob.name()), fingerprints)
         }
     };
@@ -167,14 +236,22 @@ fn images_of_file(
 }
 
 /// The fingerprints of a video file whose bytes are in memory.
-fn fingerprints_of_clip(context: &Context, bytes: &[u8]) -> Result<Vec<ImageFingerprint>, MediaError> {
+fn fingerprints_of_clip(
+    context: &Context,
+    bytes: &[u8],
+    keeper: &mut dyn FrameKeeper,
+) -> Result<Vec<ImageFingerprint>, MediaError> {
     let written = NamedTempFile::new().and_then(|mut file| file.write_all(bytes).map(|()| file));
     let file = written.map_err(|error| MediaError::storage(std::env::temp_dir(), error))?;
-    fingerprints_of_file(context, file.path())
+    fingerprints_of_file(context, file.path(), keeper)
 }
 
 /// The fingerprint of an image file, or those of a video file.
-pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFingerprint>, MediaError> {
+pub(crate) fn fingerprints_of_file(
+    context: &Context,
+    path: &Path,
+    keeper: &mut dyn FrameKeeper,
+) -> Result<Vec<ImageFingerprint>, MediaError> {
     let limits = &context.images.limits;
     let metadata = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?;
     if !metadata.is_file() {
@@ -187,7 +264,9 @@ pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec
         Ok(vec![fingerprint_of_bytes(context, &read_range(&file, 0, file.num_bytes())?)?])
     };
     match of_image() {
-        Err(not_an_image @ MediaError::Rejected(_)) => fingerprints_of_video_file(context, &file)?.ok_or(not_an_image),
+        Err(not_an_image @ MediaError::Rejected(_)) => {
+            fingerprints_of_video_file(context, &file, keeper)?.ok_or(not_an_image)
+        }
         fingerprints => fingerprints,
     }
 }
@@ -196,6 +275,7 @@ pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec
 fn fingerprints_of_video_file(
     context: &Context,
     file: &InputFile,
+    keeper: &mut dyn FrameKeeper,
 ) -> Result<Option<Vec<ImageFingerprint>>, MediaError> {
     let opened = video::open_range(file, 0, file.num_bytes()).and_then(|input| {
         let index = video::index_video(&input, &context.images.limits, None)?;
@@ -217,7 +297,7 @@ fn fingerprints_of_video_file(
     let wanted = video::choose_frames(&index, None, &sampling)?;
     let selection = FrameSelection { index: &index, positions: &wanted };
     // What no sample may show may be damaged.
-    let frames = video::decode_frames(&input, selection, &context.frames, &mut ())?.frames;
+    let frames = video::decode_frames(&input, selection, &context.frames, keeper)?.frames;
     let of_frame = |frame: &video::VideoFrame| fingerprint_of_bytes(context, &frame.image.bytes);
     let fingerprints = frames.iter().map(of_frame).collect::<Result<Vec<_>, _>>()?;
     // A frame without contrast, such as a black one, occurs in many videos.

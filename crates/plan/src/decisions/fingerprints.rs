@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use manyframe_base::files::remove_any;
 use manyframe_base::{Executor, Step};
 use manyframe_columnar::table;
 use manyframe_core::{
     Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordId, RejectCode, Rejection, SourceIndex,
 };
 use manyframe_dataset::{DatasetError, TableFileWriter, read_table_file};
-use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
+use manyframe_media::video::{self, FrameKeeper};
+use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb};
 use rustc_hash::FxHashMap;
 
 use crate::attempt::{Attempt, guarded};
@@ -23,6 +25,7 @@ use crate::error::PlanError;
 use crate::index::file::DerivedFile;
 use crate::index::media::{MediaOfEntries, RecordMedia};
 use crate::index::visuals::in_visual;
+use crate::journal::Journal;
 use crate::reduction::LengthReduction;
 
 /// What a record says and shows.
@@ -76,14 +79,15 @@ impl Fingerprints {
         let kind = kind_of_fingerprints(context);
         let mut fingerprints = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
         for file in candidates.files() {
-            let shown = ShownRecords::of_file(context, candidates, file)?;
             let path = kind.beside(&file.file.path);
+            let shown = ShownRecords::of_file((context, candidates), file, journals_beside(&path))?;
             let mut kept = if file.file.was_read { KeptFingerprints::default() } else { read_kept(&path) };
             if shown.records.iter().all(|record| kept.contains_key(&record.key)) {
                 fingerprints.add_kept(&shown, kept);
             } else {
                 fingerprints.make(&shown, &mut kept, &path, executor)?;
             }
+            remove_any(&shown.journals)?;
         }
         Ok(fingerprints)
     }
@@ -154,6 +158,8 @@ struct ShownRecords<'a> {
     candidates: &'a Candidates,
     source: SourceIndex,
     records: Vec<ShownRecord>,
+    /// Where what was decoded of a record is kept, until all of it is.
+    journals: PathBuf,
 }
 
 struct ShownRecord {
@@ -162,7 +168,11 @@ struct ShownRecord {
 }
 
 impl<'a> ShownRecords<'a> {
-    fn of_file(context: &'a Context, candidates: &'a Candidates, file: &FileRows) -> Result<Self, PlanError> {
+    fn of_file(
+        (context, candidates): (&'a Context, &'a Candidates),
+        file: &FileRows,
+        journals: PathBuf,
+    ) -> Result<Self, PlanError> {
         let mut media = MediaOfEntries::open(&file.file.path)?;
         let record = |row: usize| {
             let media = media.of(candidates.record(row).0 - file.first_record.0)?.map(RecordMedia::version);
@@ -171,7 +181,7 @@ impl<'a> ShownRecords<'a> {
         };
         let shown = file.rows.clone().filter(|&row| candidates.row(row).cost.num_images > 0);
         let records = shown.map(record).collect::<Result<_, PlanError>>()?;
-        Ok(Self { context, candidates, source: file.file.source, records })
+        Ok(Self { context, candidates, source: file.file.source, records, journals })
     }
 
     /// What a record shows, or why that cannot be decoded.
@@ -181,20 +191,29 @@ impl<'a> ShownRecords<'a> {
     /// Failing storage only.
     fn fingerprint(&self, record: &ShownRecord) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
         let (origin, reduction) = (self.candidates.origin(record.row), self.candidates.reduction(record.row));
-        fingerprint(self.context, self.source, &origin, &reduction)
+        let name = Digest::of_fields([&record.key.id.0[..], &record.key.media.to_le_bytes()]).to_string();
+        // A file only exists where a record takes seconds.
+        let journal = Journal::open(&self.journals, name.get(..32).unwrap_or(&name));
+        let found = fingerprint(self.context, (self.source, &origin, &reduction), Some(&journal))?;
+        journal.remove();
+        Ok(found)
     }
 }
 
-/// What a record shows, or why that cannot be decoded.
+/// Where journals are, beside a file of fingerprints that is being made.
+fn journals_beside(fingerprints: &Path) -> PathBuf {
+    fingerprints.with_extension("journals")
+}
+
+/// What the record of a source at some place shows, shortened like this, or why that cannot be decoded.
 ///
 /// # Errors
 ///
 /// Failing storage only.
 pub(crate) fn fingerprint(
     context: &Context,
-    source: SourceIndex,
-    origin: &Origin,
-    reduction: &LengthReduction,
+    (source, origin, reduction): (SourceIndex, &Origin, &LengthReduction),
+    journal: Option<&Journal>,
 ) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
     let open = context.source(source);
     let record = open.shown_record(origin, reduction);
@@ -206,7 +225,7 @@ pub(crate) fn fingerprint(
         Ok(text) => text.first_bits(),
         Err(rejection) => return Ok(Err(rejection)),
     };
-    let shown = ShownMedia { context, open, record: &record, reduction };
+    let shown = ShownMedia { context, open, record: &record, reduction, journal };
     let attempt = || Attempt::Fingerprint { source, origin: origin.clone(), reduction: *reduction };
     match guarded(context, attempt, || open.media_version(&record), || shown.fingerprints()) {
         Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
@@ -221,16 +240,37 @@ struct ShownMedia<'a> {
     open: &'a OpenSource,
     record: &'a Record,
     reduction: &'a LengthReduction,
+    journal: Option<&'a Journal>,
 }
+
+/// Fingerprints that took this long are kept until those of their record's other media are made.
+const LEAST_TIME_KEPT: Duration = Duration::from_millis(1);
 
 impl ShownMedia<'_> {
     fn fingerprints(&self) -> Result<Vec<VisualFingerprint>, MediaError> {
         let fingerprint =
-            |(index, medium)| self.fingerprint_of(medium).map_err(|error| in_visual(error, self.record, index));
+            |(index, medium)| self.keep(index, medium).map_err(|error| in_visual(error, self.record, index));
         self.record.media.iter().enumerate().map(fingerprint).collect()
     }
 
-    fn fingerprint_of(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
+    /// The fingerprints of a medium as an earlier process made them, or as they are made now.
+    fn keep(&self, index: usize, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
+        let Some(journal) = self.journal else { return self.fingerprint_of(medium, &mut ()) };
+        let key = Digest::of(&(index as u64).to_le_bytes());
+        if let Some((kept, _)) = journal.read(key) {
+            return Ok(kept);
+        }
+        // What is made does not depend on the clock, only whether it is kept.
+        let started = Instant::now();
+        let made = self.fingerprint_of(medium, &mut journal.frames(key, None))?;
+        let elapsed = started.elapsed();
+        if self.record.media.len() > 1 && elapsed >= LEAST_TIME_KEPT {
+            journal.keep(key, &made, [], (&[], elapsed));
+        }
+        Ok(made)
+    }
+
+    fn fingerprint_of(&self, medium: &MediaRef, keeper: &mut dyn FrameKeeper) -> Result<VisualFingerprint, MediaError> {
         let Self { context, open, record, .. } = self;
         match &medium.location {
             MediaLocation::Prepared { images, .. } => {
@@ -238,17 +278,21 @@ impl ShownMedia<'_> {
                 let images = images.iter().map(of_image).collect::<Result<Vec<_>, _>>()?;
                 Ok(if medium.kind == MediaKind::Video { images } else { vec![fingerprint_of_tiles(&images)] })
             }
-            _ if medium.kind == MediaKind::Video => self.fingerprints_of_video(medium),
+            _ if medium.kind == MediaKind::Video => self.fingerprints_of_video(medium, keeper),
             _ => Ok(vec![fingerprint_of_bytes(context, &open.media.image_bytes(&record.subset, medium)?)?]),
         }
     }
 
-    fn fingerprints_of_video(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
+    fn fingerprints_of_video(
+        &self,
+        medium: &MediaRef,
+        keeper: &mut dyn FrameKeeper,
+    ) -> Result<VisualFingerprint, MediaError> {
         // What is composed has been decoded nowhere yet.
         if decodes_videos(self.context) && !matches!(medium.location, MediaLocation::Composed(_)) {
             let media = &self.open.media;
             let chosen = self.context.choose_frames(media, &self.record.subset, medium, self.reduction)?;
-            let decoded = chosen.decode(&self.context.frames, self.context.damage, &mut ())?;
+            let decoded = chosen.decode(&self.context.frames, self.context.damage, keeper)?;
             return decoded.frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
         }
         let mut hasher = blake3::Hasher::new();

@@ -20,6 +20,8 @@ mod packed;
 mod rows;
 pub(crate) mod tasks;
 
+use std::path::Path;
+
 use manyframe_base::Executor;
 use manyframe_samplers::Drawn;
 
@@ -51,7 +53,7 @@ impl DecidedSamples {
 
 /// Decides about every candidate, and completes the budgets of the sources.
 pub(crate) fn decide(
-    context: &Context,
+    (context, work): (&Context, &Path),
     candidates: &mut Candidates,
     executor: Executor<'_>,
 ) -> Result<DecidedSamples, PlanError> {
@@ -61,7 +63,7 @@ pub(crate) fn decide(
         for (row, rejection) in std::mem::take(&mut fingerprints.damaged) {
             candidates.reject(row, rejection);
         }
-        for (row, rejection) in find_contaminated(context, &fingerprints, executor)? {
+        for (row, rejection) in find_contaminated((context, work), &fingerprints, executor)? {
             candidates.reject(row, rejection);
         }
         Some(fingerprints)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use ffmpeg_next::frame;
+
 use super::clips::{Clips, PICTURE, ffmpeg_frames, open, source, write};
 use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
@@ -20,7 +22,7 @@ fn decode(input: &VideoInput, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
     let video = ContainerVideo { source: source(input), index, max_pixels: MAX_PIXELS };
-    let visited = video.visit_frames(wanted, &mut |position, frame, _| {
+    let visited = video.visit_frames(wanted, None, &mut |position: usize, frame: &frame::Video| {
         let known = frames.insert(position, converter.rgb(frame).unwrap());
         assert_eq!(known, None, "frame {position} came twice");
         Ok(())

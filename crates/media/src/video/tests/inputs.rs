@@ -1,6 +1,5 @@
 //! Videos inside archives and files, and directories of frames.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +18,7 @@ use crate::pixels::RgbImage;
 use crate::policy::{ImagePolicy, JpegOptions};
 use crate::store::{MediaRoot, MediaStore};
 use crate::video::decode::{FrameSelection, decode_frames};
-use crate::video::decoded::{FrameKeeper, VideoFrame};
+use crate::video::decoded::VideoFrame;
 use crate::video::index::index_video;
 use crate::video::input::{VideoInput, open_input, open_range};
 
@@ -30,7 +29,7 @@ fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
         .frames
 }
 
-fn store(root: &Path) -> MediaStore {
+pub(super) fn store(root: &Path) -> MediaStore {
     MediaStore::open(&[MediaRoot { subset: None, path: root.to_owned(), name: "root".to_owned(), links: Vec::new() }])
         .unwrap()
 }
@@ -63,45 +62,6 @@ fn a_video_is_the_same_wherever_it_is() {
         open_range(&InputFile::open(&around).unwrap(), 5, u64::MAX),
         Err(MediaError::Rejected(Rejection { code: RejectCode::MediaCorrupt, .. }))
     ));
-}
-
-impl FrameKeeper for BTreeMap<usize, VideoFrame> {
-    fn kept(&mut self, position: usize) -> Option<VideoFrame> {
-        self.remove(&position)
-    }
-
-    fn keep(&mut self, frames: &[VideoFrame]) {
-        let newest = frames.last().unwrap();
-        assert_eq!(self.insert(newest.index, newest.clone()), None);
-    }
-}
-
-#[test]
-fn frames_that_were_kept_are_not_decoded_again_and_damaged_ones_are_not_kept() {
-    let clips = Clips::new();
-    let path = clips.make("a.mp4", &format!("{PICTURE} -c:v libx264 -g 30 -pix_fmt yuv420p"));
-    let policy = ImagePolicy::default();
-    let index = index_video(&open(&path).unwrap(), &MediaLimits::default(), None).unwrap();
-    let decode = |path: &Path, positions: &[usize], keeper: &mut BTreeMap<usize, VideoFrame>| {
-        decode_frames(&open(path).unwrap(), FrameSelection { index: &index, positions }, &policy, keeper).unwrap()
-    };
-    let mut kept = BTreeMap::new();
-    let whole = decode(&path, &[3, 40, 80], &mut kept);
-    assert!(kept.values().eq(&whole.frames));
-
-    // Without the packets of the kept frames, those frames can only come from the keeper.
-    let mut bytes = std::fs::read(&path).unwrap();
-    let (first, last) = (index.packets[0].position as usize, index.packets[60].position as usize);
-    bytes[first..last].fill(0);
-    let broken = clips.path("broken.mp4");
-    write(&broken, bytes);
-    kept.remove(&80);
-    assert_eq!(decode(&broken, &[3, 40, 80], &mut kept), whole);
-    assert_eq!(kept.keys().collect::<Vec<_>>(), [&80]);
-
-    let damaged = decode(&broken, &[3, 80], &mut kept);
-    assert!(damaged.damage.num_missing + damaged.damage.num_damaged > 0, "{:?}", damaged.damage);
-    assert!(!kept.contains_key(&3));
 }
 
 #[test]

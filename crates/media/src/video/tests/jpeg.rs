@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use ffmpeg_next::frame;
 use super::clips::{Clips, index, open, source, write};
 use crate::policy::{ImagePolicy, Subsampling};
 use crate::video::convert::FrameConverter;
@@ -86,7 +87,7 @@ fn encoded(path: &Path, size_px: (u32, u32), subsampling: Subsampling) -> Vec<u8
     let mut converter = FrameConverter::new(index.orientation);
     let video = ContainerVideo { source: source(&input), index: &index, max_pixels: 1 << 24 };
     let mut image = None;
-    let visited = video.visit_frames(&[0], &mut |_, frame, _| {
+    let visited = video.visit_frames(&[0], None, &mut |_: usize, frame: &frame::Video| {
         image = Some(converter.encode(frame, &policy)?);
         Ok(())
     });
