@@ -1,7 +1,6 @@
 //! Sharding: where one shard ends and the next begins.
 
 use std::num::NonZeroU64;
-use std::ops::Range;
 
 /// Upper bounds on a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,28 +11,27 @@ pub struct ShardLimits {
     pub max_bytes: NonZeroU64,
 }
 
-/// Cuts samples of these sizes in bytes, in their order, into runs that are within the limits. Together the runs cover every
-/// sample once.
-///
-/// The runs are ranges of positions in `sizes`.
-pub fn cut_shards(sizes: impl IntoIterator<Item = u64>, limits: ShardLimits) -> Vec<Range<usize>> {
-    let mut runs = Vec::new();
-    let mut run = 0..0;
-    let mut num_bytes = 0;
-    for size in sizes {
-        let is_full = run.len() as u64 >= limits.max_samples.get() || num_bytes + size > limits.max_bytes.get();
-        if is_full && !run.is_empty() {
-            runs.push(run.clone());
-            run = run.end..run.end;
-            num_bytes = 0;
+/// How full a shard is, while samples are given to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardFill {
+    /// Number of samples.
+    pub num_samples: u64,
+    /// Their estimated size in bytes.
+    pub num_bytes: u64,
+}
+
+impl ShardFill {
+    /// Adds a sample of this size in bytes; false if there is no room for it, so that it is the first of another shard.
+    pub fn try_add(&mut self, num_bytes: u64, limits: ShardLimits) -> bool {
+        let ShardLimits { max_samples, max_bytes } = limits;
+        let added = Self { num_samples: self.num_samples + 1, num_bytes: self.num_bytes.saturating_add(num_bytes) };
+        let has_room = added.num_samples <= max_samples.get() && added.num_bytes <= max_bytes.get();
+        if has_room || self.num_samples == 0 {
+            *self = added;
+            return true;
         }
-        run.end += 1;
-        num_bytes += size;
+        false
     }
-    if !run.is_empty() {
-        runs.push(run);
-    }
-    runs
 }
 
 #[cfg(test)]
@@ -46,18 +44,35 @@ mod tests {
         ShardLimits { max_samples: positive(max_samples), max_bytes: positive(max_bytes) }
     }
 
+    /// The numbers of samples of shards.
+    fn cut(sizes: &[u64], limits: ShardLimits) -> Vec<usize> {
+        let mut shards = Vec::new();
+        let mut fill = ShardFill::default();
+        for &size in sizes {
+            if !fill.try_add(size, limits) {
+                shards.push(fill.num_samples as usize);
+                fill = ShardFill::default();
+                assert!(fill.try_add(size, limits), "an empty shard takes any sample");
+            }
+        }
+        shards.extend((fill.num_samples > 0).then_some(fill.num_samples as usize));
+        shards
+    }
+
     proptest! {
         #[test]
-        fn runs_cover_every_row_once_and_fit(sizes in prop::collection::vec(0u64..50, 0..100), samples in 1u64..20, bytes in 1u64..100) {
-            let runs = cut_shards(sizes.iter().copied(), limits(samples, bytes));
-            prop_assert!(runs.iter().cloned().flatten().eq(0..sizes.len()));
-            for pair in runs.windows(2) {
-                let with_next: u64 = sizes[pair[0].start..=pair[0].end].iter().sum();
-                prop_assert!(pair[0].len() as u64 == samples || with_next > bytes, "a shard is closed only when it is full");
-            }
-            for run in runs {
-                let total: u64 = sizes[run.clone()].iter().sum();
-                prop_assert!(run.len() as u64 <= samples && (total <= bytes || run.len() == 1));
+        fn shards_cover_every_row_once_and_fit(sizes in prop::collection::vec(0u64..50, 0..100), samples in 1u64..20, bytes in 1u64..100) {
+            let shards = cut(&sizes, limits(samples, bytes));
+            prop_assert_eq!(shards.iter().sum::<usize>(), sizes.len());
+            let mut rest = sizes.as_slice();
+            for shard in shards {
+                let (of_shard, after) = rest.split_at(shard);
+                let total: u64 = of_shard.iter().sum();
+                prop_assert!(shard as u64 <= samples && (total <= bytes || shard == 1));
+                if let Some(next) = after.first() {
+                    prop_assert!(shard as u64 == samples || total + next > bytes, "a shard is closed only when it is full");
+                }
+                rest = after;
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! rows ──make_ids_unique──▶ ──duplicates, near and exact──▶ ──mix──▶ ──order──▶ ──pack──▶ sequences ──forecast──▶ cluster
-//!                                                                       └──cut_shards──▶ tasks
+//!                                                                       └──ShardFill───▶ tasks
 //! ```
 //!
 //! **Invariant:** nothing here sees text or pixels, performs I/O, or depends on the order of reading beyond what is stated.
@@ -28,7 +28,7 @@ pub mod sequence_parallel;
 
 pub use audit::{Amount, ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, audit_concat};
 pub use balance::Balance;
-pub use cut::{ShardLimits, cut_shards};
+pub use cut::{ShardFill, ShardLimits};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
 pub use identity::{make_ids_unique, sample_id};
 pub use mix::{

@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan plan10m sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
+Jobs: tiles threads cores memory video json plan plan10m sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
 plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
@@ -147,10 +147,24 @@ def job_tiles(manyframe: str) -> None:
 
 
 def job_threads(manyframe: str) -> None:
+    """A thread besides those that make samples writes them, so that one thread keeps more than one core busy."""
     path = tiles_pipeline()
-    found = side_by_side({f"{n} threads": lambda n=n: build(manyframe, path, n) for n in (1, 2)})
-    rows = [[name, f"{run.wall_s:.1f}", f"{found['1 threads'].wall_s / run.wall_s:.2f}×"] for name, run in found.items()]
-    table("The same job, by threads", ["", "seconds", "speed-up"], rows)
+    on_one_core = "1 thread on one core"
+    contenders = {on_one_core: lambda: ["taskset", "--cpu-list", "0", *build(manyframe, path, 1)]}
+    contenders |= {f"{n} thread{'s' * (n > 1)}": lambda n=n: build(manyframe, path, n) for n in (1, 2)}
+    found = side_by_side(contenders)
+    by = lambda name, run: f"{found[name].wall_s / run.wall_s:.2f}×"
+    rows = [[name, f"{run.wall_s:.2f}", by(on_one_core, run), by("1 thread", run)] for name, run in found.items()]
+    table("The same job, by threads", ["", "seconds", "beside one core", "beside one thread"], rows)
+
+
+def job_cores(manyframe: str) -> None:
+    """How long builds of many samples take on more cores than there are, from the recorded costs of small ones."""
+    folder, annotations = photos(), photo_records("photos-1", WORK / "photos", 1)
+    source = f'kind = "llava"\nannotations = "{annotations}"\nmedia = "{folder}"\nvisuals = "whole"'
+    for title, path in (("tiles", tiles_pipeline()), ("photographs as they are", pipeline("whole", source))):
+        print(f"\n### More cores, by simulation: {title}\n", flush=True)
+        subprocess.run([sys.executable, BENCH / "cores.py", manyframe, path, "20000"], check=True, cwd=ROOT)
 
 
 def job_memory(manyframe: str) -> None:
@@ -521,7 +535,7 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "plan10m": job_plan10m, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "cores": job_cores, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "plan10m": job_plan10m, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
     manyframe = str(Path(sys.argv[1]).resolve())
     if "BEFORE" in os.environ:
         jobs["before"] = job_before

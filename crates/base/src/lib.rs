@@ -9,6 +9,7 @@ pub mod in_flight;
 mod input_file;
 mod parallel;
 mod progress;
+mod steady_file;
 mod threads;
 
 pub use file_access::{
@@ -18,4 +19,5 @@ pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic
 pub use input_file::{InputFile, InputReader, ReadAt};
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};
+pub use steady_file::SteadyFile;
 pub use threads::on_threads;

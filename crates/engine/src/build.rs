@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::account::summary_before_run;
 use crate::commit::{commit, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
-use crate::engine::{Engine, LocalEngine, TASKS_AT_ONCE, TaskSet};
+use crate::engine::{Engine, LocalEngine, TaskSet, tasks_at_once};
 use crate::error::EngineError;
 use crate::forecast::{RunForecast, Speeds, Workers, forecast};
 use crate::index_tasks::{IndexTasks, remove_index_tasks};
@@ -398,7 +398,7 @@ impl PlannedBuild {
             store.prepare(&self.open.directory, tasks.len() as u32)?;
         }
         let unfinished = self.open.unfinished_tasks();
-        self.warn_of_full_disk(&unfinished)?;
+        self.warn_of_full_disk(&unfinished, executor.pool.current_num_threads())?;
         let is_unfinished = |task: u32| unfinished.binary_search(&task).is_ok();
         let num_done = tasks.iter().filter(|task| !is_unfinished(task.id)).map(|task| task.num_samples).sum();
         let estimated_bytes = tasks.iter().filter(|task| is_unfinished(task.id)).map(|task| task.estimated_bytes).sum();
@@ -477,16 +477,16 @@ impl PlannedBuild {
 
     /// Finished shards are linked into the dataset, not copied. The dataset that is replaced is removed last. Where shards are
     /// sent, a few are here at a time.
-    fn warn_of_full_disk(&self, unfinished: &[u32]) -> Result<(), EngineError> {
+    fn warn_of_full_disk(&self, unfinished: &[u32], num_threads: usize) -> Result<(), EngineError> {
         const MIB: u64 = 1 << 20;
         let Plan { tasks, pipeline, .. } = &self.open.plan;
         let unfinished = tasks.iter().filter(|task| unfinished.binary_search(&task.id).is_ok());
         let mut sizes: Vec<u64> = unfinished.map(|task| task.estimated_bytes).collect();
         sizes.sort_unstable_by(|left, right| right.cmp(left));
-        let most_shards = if self.open.store.is_some() { self.open.num_at_once() } else { usize::MAX };
+        let most_shards = if self.open.store.is_some() { self.open.num_at_once(num_threads) } else { usize::MAX };
         // A shard in every format, and a journal until the shard is written.
         let shards_bytes = sizes.iter().take(most_shards).sum::<u64>() * pipeline.output.formats.len() as u64;
-        let journals_bytes: u64 = sizes.iter().take(TASKS_AT_ONCE).sum();
+        let journals_bytes: u64 = sizes.iter().take(tasks_at_once(num_threads)).sum();
         let needed_mib = (shards_bytes + journals_bytes) / MIB;
         let free_mib = free_bytes(self.work.path())? / MIB;
         if needed_mib > free_mib {

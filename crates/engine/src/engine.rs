@@ -51,9 +51,9 @@ pub trait TaskSet: Sync {
     /// Whether the report of a task is there, and what it made is as it says.
     fn is_done(&self, task: u32) -> bool;
 
-    /// How many tasks a process may be about at the same time.
-    fn num_at_once(&self) -> usize {
-        TASKS_AT_ONCE
+    /// How many tasks a process with so many threads may be about at the same time.
+    fn num_at_once(&self, num_threads: usize) -> usize {
+        tasks_at_once(num_threads)
     }
 
     /// Whether its tasks run a model, so that a job of them is given GPUs. Default: no.
@@ -126,16 +126,22 @@ pub trait Engine {
 /// Runs tasks on the cores of this machine.
 ///
 /// Samples of a task are made in parallel and written in order. A second task overlaps the end of the first, so that cores
-/// do not wait for the last samples of a shard.
+/// do not wait for the last samples of a shard. More of them write at the same time where many threads make samples.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalEngine;
 
-/// Tasks that are made at the same time.
-pub(crate) const TASKS_AT_ONCE: usize = 2;
+/// Tasks that are made at the same time by so many threads. Each is written by a thread of its own, which is busy with what a few
+/// threads make if that is copied rather than encoded (`tests/bench/cores.py`).
+pub(crate) fn tasks_at_once(num_threads: usize) -> usize {
+    (num_threads / THREADS_PER_TASK).max(2)
+}
+
+const THREADS_PER_TASK: usize = 4;
 
 impl Engine for LocalEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
-        overlap(tasks, set.num_at_once(), |task| set.run(task, executor).map(drop))
+        let num_at_once = set.num_at_once(executor.pool.current_num_threads());
+        overlap(tasks, num_at_once, |task| set.run(task, executor).map(drop))
     }
 
     fn works_on_executor(&self) -> bool {
@@ -167,7 +173,8 @@ pub fn run_as_worker(
     executor: Executor<'_>,
     report: &(dyn Fn(&Value) + Sync),
 ) -> Result<(), EngineError> {
-    overlap(tasks, set.num_at_once(), |task| match set.run(task, executor) {
+    let num_at_once = set.num_at_once(executor.pool.current_num_threads());
+    overlap(tasks, num_at_once, |task| match set.run(task, executor) {
         Ok(summary) => {
             if let Err(error) = set.forget_failure(task) {
                 tracing::warn!(task, %error, "an earlier failure of the task is still noted");

@@ -157,8 +157,8 @@ impl TaskSet for FetchedPlan {
         self.open.has_done(task)
     }
 
-    fn num_at_once(&self) -> usize {
-        self.open.num_at_once()
+    fn num_at_once(&self, num_threads: usize) -> usize {
+        self.open.num_at_once(num_threads)
     }
 
     fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError> {

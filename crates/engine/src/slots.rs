@@ -2,9 +2,10 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// So many threads may be in.
+/// Counts the threads that are in.
+#[derive(Default)]
 pub(crate) struct Slots {
-    num_free: Mutex<usize>,
+    num_in: Mutex<usize>,
     freed: Condvar,
 }
 
@@ -12,28 +13,24 @@ pub(crate) struct Slots {
 pub(crate) struct Slot<'s>(&'s Slots);
 
 impl Slots {
-    pub(crate) fn new(number: usize) -> Self {
-        Self { num_free: Mutex::new(number), freed: Condvar::new() }
-    }
-
-    /// Waits until there is room.
-    pub(crate) fn enter(&self) -> Slot<'_> {
-        let mut num_free = self.num_free();
-        while *num_free == 0 {
-            num_free = self.freed.wait(num_free).unwrap_or_else(PoisonError::into_inner);
+    /// Waits until fewer than `most` threads are in.
+    pub(crate) fn enter(&self, most: usize) -> Slot<'_> {
+        let mut num_in = self.num_in();
+        while *num_in >= most {
+            num_in = self.freed.wait(num_in).unwrap_or_else(PoisonError::into_inner);
         }
-        *num_free -= 1;
+        *num_in += 1;
         Slot(self)
     }
 
-    fn num_free(&self) -> MutexGuard<'_, usize> {
-        self.num_free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn num_in(&self) -> MutexGuard<'_, usize> {
+        self.num_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.num_free() += 1;
+        *self.0.num_in() -= 1;
         self.0.freed.notify_one();
     }
 }
@@ -46,12 +43,12 @@ mod tests {
 
     #[test]
     fn no_more_threads_are_in_than_there_are_slots() {
-        let (slots, now, most) = (Slots::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (slots, now, most) = (Slots::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _slot = slots.enter();
+                        let _slot = slots.enter(2);
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);

@@ -30,7 +30,6 @@ use manyframe_transfer::{
 };
 
 use crate::committed::CommitOptions;
-use crate::engine::TASKS_AT_ONCE;
 use crate::error::EngineError;
 use crate::failure::{failure_name, failure_path};
 use crate::report::{
@@ -73,7 +72,7 @@ impl StoreOutput {
             dataset: storage(url)?,
             outbox: Outbox::new(Arc::clone(&work), Pace { concurrency: CONCURRENCY, ..Pace::default() }),
             work,
-            making: Slots::new(TASKS_AT_ONCE),
+            making: Slots::default(),
             before: OnceLock::new(),
             gathered: Mutex::default(),
         }))

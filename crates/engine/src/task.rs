@@ -5,18 +5,18 @@
 //! whole or not at all, with the same bytes each time, and its report appears last.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use manyframe_base::files::{publish_file, temporary_beside};
-use manyframe_base::{Executor, FileAction, FileError};
+use manyframe_base::{Executor, FileAction, FileError, OrderedMap, SteadyFile};
 use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
 use manyframe_plan::{Context, Journal, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter, WrittenShard};
 use manyframe_transfer::TransferError;
 use serde_json::Value;
 
-use crate::engine::{TASKS_AT_ONCE, TaskSet};
+use crate::engine::{TaskSet, tasks_at_once};
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, find_report, remove_report, shard_path};
@@ -24,8 +24,8 @@ use crate::reuse;
 use crate::sample::{self, Made, Outcome};
 use crate::store_output::TASKS_SENT_AT_ONCE;
 
-/// Samples that a thread may be ahead of the one that is written next.
-const SAMPLES_PER_THREAD: usize = 4;
+/// Samples for each thread that may be waiting to be written, of all tasks that are made at the same time.
+const SAMPLES_PER_THREAD: usize = 8;
 
 /// Runs a task, unless it is done already; returns its report.
 ///
@@ -48,7 +48,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
             found.report
         }
         _ => {
-            let _slot = store.as_ref().map(|store| store.making.enter());
+            let most = tasks_at_once(executor.pool.current_num_threads());
+            let _slot = store.as_ref().map(|store| store.making.enter(most));
             make(open, header, executor)?
         }
     };
@@ -88,8 +89,11 @@ fn make(open: &OpenPlan, header: &TaskHeader, executor: Executor<'_>) -> Result<
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let journal = Journal::open(&directory.join("journal"), &format!("{task:06}"));
     let make = |planned: PlannedSample| MadeSample::new(context, planned, &journal);
-    executor.ordered_map(SAMPLES_PER_THREAD).run(samples, make, |made| {
-        let MadeSample { planned, outcome, is_reused } = made;
+    let num_threads = executor.pool.current_num_threads();
+    let window = SAMPLES_PER_THREAD * num_threads / tasks_at_once(num_threads);
+    OrderedMap { pool: executor.pool, window }.run(samples, make, |made| {
+        let MadeSample { planned, outcome, is_reused, made_in } = made;
+        let written_from = Instant::now();
         let (record, repetition, id, position) = (planned.record, planned.repetition, planned.id(), planned.position);
         let result = match outcome? {
             Ok(Made { sample, handled, damage }) => {
@@ -111,13 +115,18 @@ fn make(open: &OpenPlan, header: &TaskHeader, executor: Executor<'_>) -> Result<
             }
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
+        // `tests/bench/cores.py` computes from these how long a build takes on more cores.
+        let (made_us, written_us) = (made_in.as_micros() as u64, written_from.elapsed().as_micros() as u64);
+        tracing::debug!(task, made_us, written_us, "sample written");
         report.outcomes.push(RecordOutcome { record, repetition, id, position, result });
         executor.progress.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;
+    let finished_from = Instant::now();
     for shard in shards {
         report.shards.extend(shard.finish()?);
     }
+    tracing::debug!(task, finished_us = finished_from.elapsed().as_micros() as u64, "shards finished");
     let report = report.write(directory)?;
     journal.remove();
     Ok(report)
@@ -144,8 +153,8 @@ impl TaskSet for OpenPlan {
         self.has_done(task)
     }
 
-    fn num_at_once(&self) -> usize {
-        TASKS_AT_ONCE + if self.store.is_some() { TASKS_SENT_AT_ONCE } else { 0 }
+    fn num_at_once(&self, num_threads: usize) -> usize {
+        tasks_at_once(num_threads) + if self.store.is_some() { TASKS_SENT_AT_ONCE } else { 0 }
     }
 
     fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError> {
@@ -158,18 +167,22 @@ struct MadeSample {
     planned: PlannedSample,
     outcome: Result<Outcome, EngineError>,
     is_reused: bool,
+    /// How long that took. Nothing but a log depends on it.
+    made_in: Duration,
 }
 
 impl MadeSample {
     fn new(context: &Context, planned: PlannedSample, journal: &Journal) -> Self {
-        match reuse::read_sample(context, &planned) {
+        let started = Instant::now();
+        let (outcome, is_reused) = match reuse::read_sample(context, &planned) {
             Some(sample) => {
                 let damage = planned.reused_from.as_ref().and_then(|reused| reused.damage.clone());
                 let made = Made { sample, handled: HandledImages::default(), damage };
-                Self { planned, outcome: Ok(Ok(made)), is_reused: true }
+                (Ok(Ok(made)), true)
             }
-            None => Self { outcome: sample::make(context, &planned, Some(journal)), planned, is_reused: false },
-        }
+            None => (sample::make(context, &planned, Some(journal)), false),
+        };
+        Self { planned, outcome, is_reused, made_in: started.elapsed() }
     }
 }
 
@@ -185,8 +198,8 @@ impl OpenShard {
     fn create(path: PathBuf, format: ShardFormat, columns: SampleColumns) -> Result<Self, EngineError> {
         let temporary = temporary_beside(&path)?;
         let file = File::create(&temporary).map_err(FileError::write(&temporary))?;
-        let sink: Box<dyn Write + Send> = Box::new(BufWriter::with_capacity(1 << 20, file));
-        let writer = manyframe_shards::create(format, sink, columns).map_err(in_shard(&temporary))?;
+        let writer =
+            manyframe_shards::create(format, Box::new(SteadyFile::new(file)), columns).map_err(in_shard(&temporary))?;
         Ok(Self { format, path, temporary, writer })
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
-use manyframe_core::{Cost, Digest, IndexRow, IndexVec, RecordId, SourceIndex};
+use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
 
@@ -255,20 +255,12 @@ impl DecidedPlan<'_> {
     }
 
     fn task_headers(&self) -> Vec<TaskHeader> {
-        let header = |(id, task): (u32, &TaskSamples)| {
-            let mut header = TaskHeader {
-                id,
-                layout: task.layout,
-                num_samples: task.positions.len() as u64,
-                cost: Cost::default(),
-                estimated_bytes: 0,
-            };
-            for &position in &task.positions {
-                let row = self.candidates.row(self.samples.at(position).position());
-                header.cost += row.cost;
-                header.estimated_bytes += row.estimated_bytes;
-            }
-            header
+        let header = |(id, task): (u32, &TaskSamples)| TaskHeader {
+            id,
+            layout: task.layout,
+            num_samples: task.fill.num_samples,
+            cost: task.cost,
+            estimated_bytes: task.fill.num_bytes,
         };
         (0..).zip(&self.samples.tasks).map(header).collect()
     }
@@ -364,7 +356,7 @@ fn planned_record(
                 origin,
                 measured: Some((row.cost, row.layout)),
                 num_turns: Some(row.num_turns),
-                shortened: reduction.to_string(),
+                shortened: if reduction.is_none() { String::new() } else { reduction.to_string() },
                 decision,
             }
         }

@@ -205,7 +205,7 @@ impl TaskSet for ValidateTasks<'_> {
     }
 
     /// A model takes all threads, or the GPU.
-    fn num_at_once(&self) -> usize {
+    fn num_at_once(&self, _num_threads: usize) -> usize {
         1
     }
 

@@ -51,6 +51,27 @@ const NUM_WAYS: usize = 4;
 /// the other number.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// What words of a length have in common.
+#[derive(Clone, Copy)]
+struct OfLength {
+    /// The bits of their bytes.
+    mask: u128,
+    /// Their number of bytes.
+    count: u128,
+}
+
+/// By length in bytes. Shifts of 128 bits by numbers that are not constant are several times as slow as reading this.
+const OF_LENGTHS: [OfLength; MAX_SHORT_BYTES + 1] = {
+    let mut lengths = [OfLength { mask: 0, count: 0 }; MAX_SHORT_BYTES + 1];
+    let mut num_bytes = 0;
+    while num_bytes <= MAX_SHORT_BYTES {
+        lengths[num_bytes] =
+            OfLength { mask: (1 << (8 * num_bytes)) - 1, count: (num_bytes as u128) << NUM_BYTES_SHIFT };
+        num_bytes += 1;
+    }
+    lengths
+};
+
 /// Longer parts of texts are hardly ever seen twice, and are not cached.
 pub(super) const MAX_LONG_BYTES: usize = 64;
 /// When a hash map has this many parts, all are forgotten: about a megabyte.
@@ -63,11 +84,21 @@ impl WordCache {
     pub(super) fn get_to_space(&self, text: &[u8]) -> Option<(usize, usize)> {
         let word =
             ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
+        Some((word.num_bytes(), self.num_tokens(word)?))
+    }
+
+    /// How many tokens a whole word has, if it is known as a word before a space.
+    pub(super) fn get_short(&self, word: &str) -> Option<usize> {
+        self.num_tokens(ShortWord::new(word, 0)?)
+    }
+
+    #[inline]
+    fn num_tokens(&self, word: ShortWord) -> Option<usize> {
         let (line, way) = word.line_and_way();
         let CacheLine(line) = &self.short[line];
         // Most words are in their own way, so the processor nearly always predicts the first comparison correctly.
         let known = (0..NUM_WAYS).map(|nth| line[way ^ nth]).find(|known| known.is_same_word(word))?;
-        Some((word.num_bytes(), known.num_tokens()))
+        Some(known.num_tokens())
     }
 
     /// Remembers a word after which a space would start another one, if it is short.
@@ -163,8 +194,10 @@ impl ShortWord {
             spaces => spaces.trailing_zeros() / 8,
         };
         let is_found = (first_spaces | last_spaces) != 0;
-        let counts = u128::from(num_bytes) << NUM_BYTES_SHIFT;
-        is_found.then(|| Self(bytes & ((1 << (8 * num_bytes)) - 1) | counts))
+        is_found.then(|| {
+            let OfLength { mask, count } = OF_LENGTHS[num_bytes as usize % OF_LENGTHS.len()];
+            Self(bytes & mask | count)
+        })
     }
 
     fn is_same_word(self, other: Self) -> bool {

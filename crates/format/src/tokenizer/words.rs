@@ -94,12 +94,15 @@ impl Words {
             let (word, _) = self.cuts.split_word(text);
             return Ok((word.len(), cache.parts.get_or_count(word, count_word)?));
         };
+        // A word that is known before a space has as many tokens before a line end or at the end.
+        if let Some(num_tokens) = cache.get_short(words) {
+            return Ok((words.len(), num_tokens));
+        }
         let num_tokens = match cache.parts.get(words) {
             Some(known) => known,
             None => self.count_parts(words, cache, count_word)?,
         };
-        // Words before a line end are not looked up among the words before a space, neither now nor later.
-        if text.as_bytes().get(words.len()) != Some(&b'\n') && self.is_end(words, b' ') {
+        if self.is_end(words, b' ') {
             cache.insert_to_space(words, num_tokens);
         }
         Ok((words.len(), num_tokens))

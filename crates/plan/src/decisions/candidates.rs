@@ -3,6 +3,7 @@
 //! There is one for every record of a plan, so that all of it is packed: 85 bytes each.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use manyframe_core::{IndexRow, IndexVec, Origin, RecordId, RecordIndex, RejectCode, Rejection, SourceIndex, Total};
 use manyframe_dataset::SourceBudget;
@@ -16,7 +17,7 @@ use crate::decisions::packed::{DuplicateKind, PackedDecisions};
 use crate::decisions::rows::PackedRows;
 use crate::error::PlanError;
 use crate::index::file::IndexFile;
-use crate::index::table::{IndexEntry, MeasuredRecord, num_entries, read_entries};
+use crate::index::table::{MeasuredEntry, MeasuredRecord, num_entries, read_measured};
 use crate::records::Decision;
 use crate::reduction::LengthReduction;
 
@@ -117,6 +118,7 @@ impl Candidates {
     }
 
     /// The row at a position that this type or a sampler named.
+    #[inline]
     pub(crate) fn row(&self, row: usize) -> IndexRow {
         self.rows.row(row)
     }
@@ -230,7 +232,7 @@ fn count_rejected(budget: &mut SourceBudget, code: RejectCode) {
 struct Reading {
     candidates: Candidates,
     /// The number of each subset, if somebody asks for it.
-    subsets: Option<FxHashMap<String, u32>>,
+    subsets: Option<FxHashMap<Arc<str>, u32>>,
     /// Of records seen that are no rows, in order.
     reject_ids: Vec<RecordId>,
     next_record: RecordIndex,
@@ -239,7 +241,7 @@ struct Reading {
 impl Reading {
     fn add_file(&mut self, file: &IndexFile) -> Result<(), PlanError> {
         let (first_record, first_row) = (self.next_record, self.candidates.num_rows());
-        for entry in read_entries(&file.path, file.source)? {
+        for entry in read_measured(&file.path, file.source)? {
             self.add(file.source, entry?);
         }
         self.candidates.origins.end_run();
@@ -250,7 +252,7 @@ impl Reading {
         Ok(())
     }
 
-    fn add(&mut self, source: SourceIndex, entry: IndexEntry) {
+    fn add(&mut self, source: SourceIndex, entry: MeasuredEntry) {
         self.next_record.0 += 1;
         let row_number = self.candidates.num_rows() as u32;
         let budget = self.candidates.budget_mut(source);
@@ -269,8 +271,8 @@ impl Reading {
                 self.candidates.rows.push(&row);
                 self.candidates.origins.push(&entry.origin);
             }
-            Err(rejection) => {
-                count_rejected(budget, rejection.code);
+            Err(code) => {
+                count_rejected(budget, code);
                 self.candidates.rows_before_rejects.push(row_number);
                 self.reject_ids.push(entry.id);
             }

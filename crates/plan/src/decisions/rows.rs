@@ -78,6 +78,7 @@ impl Measures {
         }
     }
 
+    #[inline]
     fn row(&self, id: RecordId) -> IndexRow {
         IndexRow {
             id,
@@ -134,6 +135,8 @@ impl Rows for PackedRows {
         self.ids.len()
     }
 
+    // Most callers need a number or two of it.
+    #[inline]
     #[expect(clippy::indexing_slicing, reason = "documented: as slices do")]
     fn row(&self, row: usize) -> IndexRow {
         let (id, measures) = (self.ids[row], &self.measures[row]);

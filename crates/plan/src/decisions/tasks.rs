@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU64;
 
-use manyframe_core::Layout;
+use manyframe_core::{Cost, Layout};
 use manyframe_pipeline::{OutputTable, ShardSplit};
-use manyframe_samplers::{Drawn, ShardLimits, cut_shards};
+use manyframe_samplers::{Drawn, Rows, ShardFill, ShardLimits};
 
 use crate::decisions::candidates::Candidates;
 
@@ -14,9 +14,20 @@ pub(crate) struct TaskSamples {
     pub(crate) layout: Option<Layout>,
     /// Positions in the order of delivery, ascending.
     pub(crate) positions: Vec<u32>,
+    /// What they cost together.
+    pub(crate) cost: Cost,
+    /// How large its shard is, roughly.
+    pub(crate) fill: ShardFill,
 }
 
-/// Cuts the samples into tasks, by layout if the pipeline file says so, within the limits of a shard.
+impl TaskSamples {
+    fn without_samples(layout: Option<Layout>) -> Self {
+        Self { layout, positions: Vec::new(), cost: Cost::default(), fill: ShardFill::default() }
+    }
+}
+
+/// Cuts the samples into tasks, by layout if the pipeline file says so, within the limits of a shard. Rows are far apart in memory
+/// where their samples follow each other, so that each is looked at once.
 pub(crate) fn cut_tasks(output: &OutputTable, candidates: &Candidates, ordered: &[Drawn]) -> Vec<TaskSamples> {
     const BYTES_PER_MIB: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();
     let limits = ShardLimits {
@@ -27,17 +38,21 @@ pub(crate) fn cut_tasks(output: &OutputTable, candidates: &Candidates, ordered: 
         ShardSplit::Mixed => vec![None],
         ShardSplit::ByLayout => Layout::ALL.map(Some).into(),
     };
-    let mut tasks = Vec::new();
-    for layout in layouts {
-        let is_of_layout =
-            |drawn: &Drawn| layout.is_none_or(|layout| candidates.row(drawn.position()).layout == layout);
-        let samples = || (0..).zip(ordered).filter(|(_, drawn)| is_of_layout(drawn));
-        let size = |(_, drawn): (u32, &Drawn)| candidates.row(drawn.position()).estimated_bytes;
-        let runs = cut_shards(samples().map(size), limits);
-        let mut positions = samples().map(|(position, _)| position);
-        tasks.extend(
-            runs.into_iter().map(|run| TaskSamples { layout, positions: positions.by_ref().take(run.len()).collect() }),
-        );
+    let start = |&layout| (Vec::new(), TaskSamples::without_samples(layout));
+    // The finished tasks of each layout, and the one that gets its next sample.
+    let mut of_layouts: Vec<(Vec<TaskSamples>, TaskSamples)> = layouts.iter().map(start).collect();
+    for (position, drawn) in (0..).zip(ordered) {
+        let row = candidates.rows().row(drawn.position());
+        let of_layout = of_layouts.iter_mut().find(|(_, task)| task.layout.is_none_or(|layout| layout == row.layout));
+        let Some((finished, task)) = of_layout else { continue };
+        if !task.fill.try_add(row.estimated_bytes, limits) {
+            finished.push(std::mem::replace(task, TaskSamples::without_samples(task.layout)));
+            // An empty shard takes any sample.
+            task.fill.try_add(row.estimated_bytes, limits);
+        }
+        task.positions.push(position);
+        task.cost += row.cost;
     }
-    tasks
+    let tasks = of_layouts.into_iter().flat_map(|(finished, last)| finished.into_iter().chain([last]));
+    tasks.filter(|task| !task.positions.is_empty()).collect()
 }

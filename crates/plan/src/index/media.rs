@@ -11,6 +11,7 @@ use manyframe_core::{BlobRef, Digest, MediaLocation, MediaRef, Origin, Record, R
 use manyframe_dataset::columns::OriginColumns;
 use manyframe_dataset::{DatasetError, read_table_file};
 use manyframe_media::MediaIdentity;
+use rustc_hash::FxHashMap;
 
 use crate::index::file::media_path;
 use crate::media::SourceMedia;
@@ -71,17 +72,61 @@ impl RecordMedia {
         Digest::of(&numbers.flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>()).first_bits()
     }
 
+    /// Fails unless there is an identity of each medium.
+    fn check_identities(&self) -> Result<(), String> {
+        if self.identities.len() == self.paths.len() + self.files.len() {
+            return Ok(());
+        }
+        Err("its media and their identities differ in number".to_owned())
+    }
+
     /// Paths and files, in the order of their identities.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.paths.iter().chain(&self.files)
     }
 
     /// The first medium that is not what it was; `None` if all are.
-    pub(crate) fn first_changed(&self, media: &SourceMedia) -> Option<&str> {
-        let now = self.identities_now(media);
-        let mut compared = self.names().zip(self.identities.iter().zip(&now));
-        let is_same = |before: u64, now: u64| before == now && now != MediaIdentity::UNKNOWN.0;
-        compared.find(|(_, (before, now))| !is_same(**before, **now)).map(|(name, _)| name.as_str())
+    pub(crate) fn first_changed(&self, media: &SourceMedia, recent: &mut RecentIdentities) -> Option<&str> {
+        let of_paths = self.paths.iter().map(|path| (Some(&*self.subset), path));
+        let of_files = self.files.iter().map(|file| (None, file));
+        let mut compared = of_paths.chain(of_files).zip(&self.identities);
+        let changed = compared.find(|((subset, name), before)| {
+            let now = recent.get_or_ask(*subset, name, media);
+            **before != now.0 || now == MediaIdentity::UNKNOWN
+        });
+        changed.map(|((_, name), _)| name.as_str())
+    }
+}
+
+/// Identities that were asked for a moment ago: records near each other often show the same media.
+#[derive(Debug, Default)]
+pub(crate) struct RecentIdentities {
+    /// By subset.
+    paths: FxHashMap<Box<str>, FxHashMap<Box<str>, MediaIdentity>>,
+    files: FxHashMap<Box<str>, MediaIdentity>,
+    num_known: usize,
+}
+
+/// When so many identities are known, all are forgotten: about a megabyte.
+const MOST_RECENT: usize = 1 << 13;
+
+impl RecentIdentities {
+    /// The identity of a path in a subset, or of a file.
+    fn get_or_ask(&mut self, subset: Option<&str>, name: &str, media: &SourceMedia) -> MediaIdentity {
+        let of_subset = |subset| self.paths.get(subset);
+        if let Some(known) = subset.map_or(Some(&self.files), of_subset).and_then(|known| known.get(name)) {
+            return *known;
+        }
+        if self.num_known >= MOST_RECENT {
+            *self = Self::default();
+        }
+        self.num_known += 1;
+        let (known, identity) = match subset {
+            Some(subset) => (self.paths.entry(subset.into()).or_default(), media.identity_of_path(subset, name)),
+            None => (&mut self.files, media.identity_of_file(name)),
+        };
+        known.insert(name.into(), identity);
+        identity
     }
 }
 
@@ -141,10 +186,8 @@ table! {
         shown: u64 = row.media.shown,
     }
     read {
-        if identities.len() != paths.len() + files.len() {
-            return Err("its media and their identities differ in number".to_owned());
-        }
         let media = RecordMedia { subset, paths, files, identities, shown };
+        media.check_identities()?;
         Ok(MediaRow { first_entry, num_entries, origin, rejection, media })
     }
 }
@@ -156,27 +199,52 @@ pub(crate) fn read_media(
     read_table_file::<MediaTable>(&media_path(index))
 }
 
-/// Finds the media of entries of an index file, whose entries have to be asked for in order.
+/// A [`MediaRow`] without what only tells whether to measure the record again. Subsets are left out.
+#[derive(Debug, PartialEq, Eq)]
+struct ShownRow {
+    first_entry: u64,
+    num_entries: u64,
+    media: RecordMedia,
+}
+
+table! {
+    /// The columns of the table of media that say what a record shows. The others are not read.
+    struct ShownTable<'r>(row: &'r ShownRow) -> ShownRow {
+        first_entry: u64 as Distinct = row.first_entry,
+        num_entries: u64 = row.num_entries,
+        paths: Vec<String> as Distinct = &row.media.paths,
+        files: Vec<String> = &row.media.files,
+        identities: Vec<u64> as Distinct = &row.media.identities,
+        shown: u64 = row.media.shown,
+    }
+    read {
+        let media = RecordMedia { subset: String::new(), paths, files, identities, shown };
+        media.check_identities()?;
+        Ok(ShownRow { first_entry, num_entries, media })
+    }
+}
+
+/// Finds the media of entries of an index file, whose entries have to be asked for in order. Subsets are left out.
 pub(crate) struct MediaOfEntries {
-    rows: Peekable<Box<dyn Iterator<Item = Result<MediaRow, DatasetError>>>>,
+    rows: Peekable<Box<dyn Iterator<Item = Result<ShownRow, DatasetError>>>>,
 }
 
 impl MediaOfEntries {
     pub(crate) fn open(index: &Path) -> Result<Self, DatasetError> {
-        let rows: Box<dyn Iterator<Item = Result<MediaRow, DatasetError>>> = Box::new(read_media(index)?);
+        let rows: Box<dyn Iterator<Item = _>> = Box::new(read_table_file::<ShownTable>(&media_path(index))?);
         Ok(Self { rows: rows.peekable() })
     }
 
     /// The media of the record that an entry is of; `None` if it has none.
     pub(crate) fn of(&mut self, entry: u64) -> Result<Option<&RecordMedia>, DatasetError> {
-        let is_passed = |row: &Result<MediaRow, DatasetError>| {
+        let is_passed = |row: &Result<ShownRow, DatasetError>| {
             row.as_ref().map_or(true, |row| row.first_entry + row.num_entries <= entry)
         };
         while let Some(passed) = self.rows.next_if(is_passed) {
             passed?;
         }
         let row = self.rows.peek().and_then(|row| row.as_ref().ok());
-        Ok(row.filter(|row| row.has_entry(entry)).map(|row| &row.media))
+        Ok(row.filter(|row| row.first_entry <= entry).map(|row| &row.media))
     }
 }
 
@@ -205,6 +273,9 @@ mod tests {
         };
         let by_row = Origin { file: "a.json".into(), position: Position::Row(10) };
         let folder = tempfile::tempdir().unwrap();
+        let media = RecordMedia { subset: String::new(), ..row.media.clone() };
+        let shown = ShownRow { first_entry: row.first_entry, num_entries: row.num_entries, media };
+        check_round_trip::<ShownTable, _>(folder.path(), &[shown]).unwrap();
         let rows = [row.clone(), MediaRow { origin: by_row, rejection: None, ..row }];
         check_round_trip::<MediaTable, _>(folder.path(), &rows).unwrap();
     }

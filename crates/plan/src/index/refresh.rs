@@ -8,6 +8,7 @@
 //! such as permissions.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use manyframe_base::Executor;
 use manyframe_core::Origin;
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::file::IndexFile;
 use crate::index::measure::{Measured, measure};
-use crate::index::media::{MediaRow, read_media, rejection_digest};
+use crate::index::media::{MediaRow, RecentIdentities, read_media, rejection_digest};
 use crate::index::records::IndexedRecords;
 use crate::index::writer::IndexWriter;
 
@@ -79,10 +80,8 @@ impl StaleRecords {
             let batch: Result<Vec<MediaRow>, DatasetError> = rows.by_ref().take(RECORDS_PER_BATCH).collect();
             batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(PlanError::Table).transpose()
         });
-        let check = |batch: Vec<MediaRow>| {
-            let stale = batch.iter().map(|row| Ok((row.first_entry, changed_medium(context, file, row)?)));
-            stale.collect::<Result<Vec<(u64, Option<String>)>, PlanError>>()
-        };
+        let comparison = Comparison { context, file, idle: Mutex::default() };
+        let check = |batch: Vec<MediaRow>| comparison.changed_media(&batch);
         let mut stale = Self::default();
         executor.ordered_map(BATCHES_PER_THREAD).run(batches, check, |checked| {
             for (first_entry, changed) in checked? {
@@ -102,17 +101,37 @@ impl StaleRecords {
     }
 }
 
-/// The medium for which a record has to be measured again.
-fn changed_medium(context: &Context, file: &IndexFile, row: &MediaRow) -> Result<Option<String>, PlanError> {
-    let Some(before) = row.rejection else {
-        let is_trusted = context.pipeline.file.reuse.media == MediaFreshness::Trust;
-        let media = &context.source(file.source).media;
-        return Ok(if is_trusted { None } else { row.media.first_changed(media).map(str::to_owned) });
-    };
-    let now = measure_again(context, file, &row.origin)?;
-    let rejection = now.entries.first().and_then(|entry| entry.outcome.as_ref().err()).map(rejection_digest);
-    let name = row.media.names().next().cloned().unwrap_or_default();
-    Ok((rejection != Some(before)).then_some(name))
+/// Compares the media of an index file with what they were.
+struct Comparison<'a> {
+    context: &'a Context,
+    file: &'a IndexFile,
+    /// What threads saw a moment ago that look at nothing now.
+    idle: Mutex<Vec<RecentIdentities>>,
+}
+
+impl Comparison<'_> {
+    /// The first entry of each record, with the medium for which the record has to be measured again, if any.
+    fn changed_media(&self, batch: &[MediaRow]) -> Result<Vec<(u64, Option<String>)>, PlanError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut recent = lent.unwrap_or_default();
+        let changed = batch.iter().map(|row| Ok((row.first_entry, self.changed_medium(row, &mut recent)?))).collect();
+        idle().push(recent);
+        changed
+    }
+
+    fn changed_medium(&self, row: &MediaRow, recent: &mut RecentIdentities) -> Result<Option<String>, PlanError> {
+        let Self { context, file, .. } = self;
+        let Some(before) = row.rejection else {
+            let is_trusted = context.pipeline.file.reuse.media == MediaFreshness::Trust;
+            let media = &context.source(file.source).media;
+            return Ok(if is_trusted { None } else { row.media.first_changed(media, recent).map(str::to_owned) });
+        };
+        let now = measure_again(context, file, &row.origin)?;
+        let rejection = now.entries.first().and_then(|entry| entry.outcome.as_ref().err()).map(rejection_digest);
+        let name = row.media.names().next().cloned().unwrap_or_default();
+        Ok((rejection != Some(before)).then_some(name))
+    }
 }
 
 fn measure_again(context: &Context, file: &IndexFile, origin: &Origin) -> Result<Measured, PlanError> {

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
+use std::sync::Arc;
 
 use manyframe_columnar::{TableReader, table};
 use manyframe_core::{IndexRow, Origin, RecordId, RejectCode, Rejection, SourceIndex};
@@ -36,6 +37,16 @@ pub(crate) struct ListedEntry {
     pub(crate) outcome: Result<LengthReduction, Rejection>,
 }
 
+/// An [`IndexEntry`] without what no decision depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MeasuredEntry {
+    pub(crate) id: RecordId,
+    pub(crate) subset: Arc<str>,
+    pub(crate) origin: Origin,
+    /// Its measures, or the code of the reason why it cannot be delivered.
+    pub(crate) outcome: Result<MeasuredRecord, RejectCode>,
+}
+
 /// What a record costs, and how it is shortened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MeasuredRecord {
@@ -44,21 +55,40 @@ pub(crate) struct MeasuredRecord {
 }
 
 impl IndexEntry {
-    fn row(&self) -> Option<&IndexRow> {
-        self.outcome.as_ref().ok().map(|measured| &measured.row)
-    }
-
-    fn reduction(&self) -> LengthReduction {
-        self.outcome.as_ref().map_or(LengthReduction::default(), |measured| measured.reduction)
-    }
-
     fn rejection(&self) -> Option<&Rejection> {
         self.outcome.as_ref().err()
     }
 }
 
+fn row_of<E>(outcome: &Result<MeasuredRecord, E>) -> Option<&IndexRow> {
+    outcome.as_ref().ok().map(|measured| &measured.row)
+}
+
 table! {
-    /// The columns of an index file. The source is that of the file, and no column.
+    /// What was measured of a record; all absent where it was rejected. The source is that of the file, and no column.
+    struct RowColumns<'r>(row: Option<&'r IndexRow>) -> Option<IndexRow> {
+        measured: MeasuredColumns = row.map(|row| (row.cost, row.layout)),
+        num_turns: Option<u32> = row.map(|row| row.num_turns),
+        num_chars: Option<u64> = row.map(|row| row.num_chars),
+        estimated_bytes: Option<u64> = row.map(|row| row.estimated_bytes),
+        signature: Option<u64> as Distinct = row.map(|row| row.signature),
+        media: Option<u64> = row.map(|row| row.media),
+    }
+    read {
+        match (measured, num_turns, num_chars, estimated_bytes, signature, media) {
+            (None, None, None, None, None, None) => Ok(None),
+            (Some((cost, layout)), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some(signature), Some(media)) => {
+                // The id is a column of its own.
+                let (id, source) = (RecordId([0; 16]), SourceIndex(0));
+                Ok(Some(IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media }))
+            }
+            _ => Err("some of its measures are missing".to_owned()),
+        }
+    }
+}
+
+table! {
+    /// The columns of an index file.
     pub(crate) struct IndexTable<'r>(entry: &'r IndexEntry) -> IndexEntry {
         id: [u8; 16] as Distinct = entry.id.0,
         subset: String = &entry.subset,
@@ -66,34 +96,48 @@ table! {
         origin: OriginColumns = &entry.origin,
         reason: Option<String> = entry.rejection().map(|rejection| rejection.code.as_str()),
         detail: Option<String> = entry.rejection().map(|rejection| &*rejection.detail),
-        measured: MeasuredColumns = entry.row().map(|row| (row.cost, row.layout)),
-        num_turns: Option<u32> = entry.row().map(|row| row.num_turns),
-        num_chars: Option<u64> = entry.row().map(|row| row.num_chars),
-        estimated_bytes: Option<u64> = entry.row().map(|row| row.estimated_bytes),
-        signature: Option<u64> as Distinct = entry.row().map(|row| row.signature),
-        media: Option<u64> = entry.row().map(|row| row.media),
-        reduction: ReductionColumns = entry.reduction(),
+        row: RowColumns = row_of(&entry.outcome),
+        reduction: ReductionColumns = entry.outcome.as_ref().map_or(LengthReduction::default(), |measured| measured.reduction),
     }
     read {
         let id = RecordId(id);
-        let signatures = signature.zip(media);
-        let outcome = match (reason, detail, measured, num_turns, num_chars, estimated_bytes, signatures) {
-            (Some(reason), Some(detail), None, None, None, None, None) => Err(rejection_of(&reason, detail)?),
-            (None, None, Some(measured), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some((signature, media))) => {
-                let ((cost, layout), source) = (measured, SourceIndex(0));
-                let row = IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media };
-                Ok(MeasuredRecord { row, reduction })
-            }
+        let outcome = match (reason, detail, row) {
+            (Some(reason), Some(detail), None) => Err(rejection_of(&reason, detail)?),
+            (None, None, Some(row)) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, reduction }),
             _ => return Err("it is neither rejected nor measured".to_owned()),
         };
         Ok(IndexEntry { id, subset, upstream_id, origin, outcome })
     }
 }
 
+table! {
+    /// The columns of an index file that decisions depend on. The others are not read.
+    pub(crate) struct MeasuredTable<'r>(entry: &'r MeasuredEntry) -> MeasuredEntry {
+        id: [u8; 16] as Distinct = entry.id.0,
+        subset: Arc<str> = &entry.subset,
+        origin: OriginColumns = &entry.origin,
+        reason: Option<Arc<str>> = entry.outcome.as_ref().err().map(|code| code.as_str()),
+        row: RowColumns = row_of(&entry.outcome),
+        reduction: ReductionColumns = entry.outcome.as_ref().map_or(LengthReduction::default(), |measured| measured.reduction),
+    }
+    read {
+        let id = RecordId(id);
+        let outcome = match (reason, row) {
+            (Some(reason), None) => Err(code_of(&reason)?),
+            (None, Some(row)) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, reduction }),
+            _ => return Err("it is neither rejected nor measured".to_owned()),
+        };
+        Ok(MeasuredEntry { id, subset, origin, outcome })
+    }
+}
+
 /// The rejection that two columns have.
 fn rejection_of(reason: &str, detail: String) -> Result<Rejection, String> {
-    let code = RejectCode::from_text(reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
-    Ok(Rejection { code, detail })
+    Ok(Rejection { code: code_of(reason)?, detail })
+}
+
+fn code_of(reason: &str) -> Result<RejectCode, String> {
+    RejectCode::from_text(reason).ok_or_else(|| format!("unknown reject code {reason:?}"))
 }
 
 table! {
@@ -163,6 +207,20 @@ pub(crate) fn read_entries(
     }))
 }
 
+/// Reads the entries of an index file in order, as decisions need them, with `source` as the source of every row.
+pub(crate) fn read_measured(
+    path: &Path,
+    source: SourceIndex,
+) -> Result<impl Iterator<Item = Result<MeasuredEntry, DatasetError>> + use<>, DatasetError> {
+    Ok(read_table_file::<MeasuredTable>(path)?.map(move |entry| {
+        let mut entry = entry?;
+        if let Ok(measured) = &mut entry.outcome {
+            measured.row.source = source;
+        }
+        Ok(entry)
+    }))
+}
+
 /// Reads the entries of an index file in order, without what was measured.
 pub(crate) fn read_listed(
     path: &Path,
@@ -217,6 +275,13 @@ mod tests {
             origin: entry.origin.clone(),
             outcome: entry.outcome.clone().map(|measured| measured.reduction),
         };
+        let decided = |entry: &IndexEntry| MeasuredEntry {
+            id: entry.id,
+            subset: entry.subset.as_str().into(),
+            origin: entry.origin.clone(),
+            outcome: entry.outcome.clone().map_err(|rejection| rejection.code),
+        };
+        check_round_trip::<MeasuredTable, _>(folder.path(), &[decided(&measured), decided(&rejected)]).unwrap();
         check_round_trip::<ListedTable, _>(folder.path(), &[listed(&measured), listed(&rejected)]).unwrap();
         check_round_trip::<IndexTable, _>(folder.path(), &[measured, rejected]).unwrap();
     }
