@@ -64,7 +64,7 @@ class Google:
         target = urllib.parse.urlsplit(target)
         path = urllib.parse.unquote(target.path)
         query = sorted(urllib.parse.parse_qsl(target.query, keep_blank_values=True))
-        query = "&".join(f"{urllib.parse.quote(name, safe='~')}={urllib.parse.quote(value, safe='~')}" for name, value in query)
+        query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe="~")
         sent = {name.lower(): value for name, value in headers.items() if name.lower() in KEPT}
         for name, value in headers.items():
             for prefix, of_s3 in PREFIXES.items():
@@ -82,10 +82,12 @@ class Google:
         connection.request(method, quoted, body=body or None, headers=signed)
         response = connection.getresponse()
         content = response.read()
-        answer = {name.replace("x-amz-meta-", "x-goog-meta-"): value for name, value in response.getheaders() if name.lower() not in ("transfer-encoding", "connection")}
+        answer = {name.replace("x-amz-meta-", "x-goog-meta-"): value for name, value in response.getheaders()}
+        answer = {name: value for name, value in answer.items() if name.lower() not in ("transfer-encoding", "connection")}
         connection.close()
         if tag := response.headers.get("ETag"):
             answer["x-goog-generation"] = self.generation(path, tag)
         if method != "HEAD":
-            answer = {name: value for name, value in answer.items() if name.lower() != "content-length"} | {"Content-Length": str(len(content))}
+            answer = {name: value for name, value in answer.items() if name.lower() != "content-length"}
+            answer["Content-Length"] = str(len(content))
         return response.status, answer, content
