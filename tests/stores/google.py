@@ -47,6 +47,9 @@ class Google:
         class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             daemon_threads, request_queue_size = True, 64
 
+            def handle_error(self, *_):
+                pass  # its clients are killed
+
         server = Server(("127.0.0.1", 0), Handler)
         self.port = server.server_port
         threading.Thread(target=server.serve_forever, daemon=True).start()
