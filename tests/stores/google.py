@@ -47,6 +47,9 @@ class Google:
         class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             daemon_threads, request_queue_size = True, 64
 
+            def handle_error(self, *_):
+                pass  # its clients are killed
+
         server = Server(("127.0.0.1", 0), Handler)
         self.port = server.server_port
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -64,7 +67,7 @@ class Google:
         target = urllib.parse.urlsplit(target)
         path = urllib.parse.unquote(target.path)
         query = sorted(urllib.parse.parse_qsl(target.query, keep_blank_values=True))
-        query = "&".join(f"{urllib.parse.quote(name, safe='~')}={urllib.parse.quote(value, safe='~')}" for name, value in query)
+        query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe="~")
         sent = {name.lower(): value for name, value in headers.items() if name.lower() in KEPT}
         for name, value in headers.items():
             for prefix, of_s3 in PREFIXES.items():
@@ -82,10 +85,12 @@ class Google:
         connection.request(method, quoted, body=body or None, headers=signed)
         response = connection.getresponse()
         content = response.read()
-        answer = {name.replace("x-amz-meta-", "x-goog-meta-"): value for name, value in response.getheaders() if name.lower() not in ("transfer-encoding", "connection")}
+        answer = {name.replace("x-amz-meta-", "x-goog-meta-"): value for name, value in response.getheaders()}
+        answer = {name: value for name, value in answer.items() if name.lower() not in ("transfer-encoding", "connection")}
         connection.close()
         if tag := response.headers.get("ETag"):
             answer["x-goog-generation"] = self.generation(path, tag)
         if method != "HEAD":
-            answer = {name: value for name, value in answer.items() if name.lower() != "content-length"} | {"Content-Length": str(len(content))}
+            answer = {name: value for name, value in answer.items() if name.lower() != "content-length"}
+            answer["Content-Length"] = str(len(content))
         return response.status, answer, content

@@ -43,8 +43,8 @@ fn request(mut stream: &TcpStream, does: &Does) -> Option<Vec<u8>> {
     let length = head.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0;
     let mut body = vec![0; length.parse().unwrap()];
     let Does::Answers(answer) = does else {
-        let half = body.len() / 2;
-        stream.read_exact(&mut body[..half]).unwrap();
+        body.truncate(body.len() / 2);
+        stream.read_exact(&mut body).unwrap();
         return None;
     };
     stream.read_exact(&mut body).unwrap();

@@ -318,7 +318,11 @@ impl<'a> Sending<'a> {
             // It may have been finished just before an earlier upload was killed. Otherwise the store has forgotten parts.
             let is_there = self.storage.state(&file.name)?.is_some_and(|state| state.digest == Some(file.digest));
             let is_resumed = self.journal.begun(file).is_some_and(|begun| begun.transfer == transfer.id);
-            let is_forgotten = matches!(error.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
+            // s3s says that it may not be touched. Whoever really may not is told when the file is begun again.
+            let is_forgotten = matches!(
+                error.source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied
+            );
             if !is_there && is_resumed && is_forgotten {
                 shared.lose(file);
                 return Ok(());
