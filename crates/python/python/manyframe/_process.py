@@ -33,6 +33,9 @@ class Told:
     """What a process tells those that it starts while they live: an epoch, and how many of its packs were trained on before."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         # How often something was told, and what was last.
         self._shared = multiprocessing.RawArray("q", 3)
         self._teller = os.getpid()
@@ -42,7 +45,7 @@ class Told:
         """Tells the processes that this one has started, or starts later."""
         if self._teller != os.getpid():
             # It was started itself, and is not to tell those beside it.
-            self.__init__()  # type: ignore[misc]
+            self._begin()
         self._shared[1:] = epoch, packs
         self._shared[0] += 1
         self._heard = self._shared[0]
