@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, llava, manyframe, photo, root};
+use crate::support::{Built, Workshop, llava, manyframe, photo, root};
 
 /// A project in `DIRECTORY/here`, with its data beside it in `DIRECTORY/hereby`.
 struct Project {
@@ -191,4 +191,30 @@ fn a_neighbour_whose_name_begins_alike_is_not_below_a_directory() {
     let file = project.path("hereby/a.json").display().to_string();
     assert_eq!(*built.row("r1").origin.file, *file);
     project.run("hereby", &["why", "../here/out", "r1"], 0);
+}
+
+#[test]
+fn a_directory_whose_name_is_not_unicode_is_refused_from_everywhere() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    workshop.pipeline();
+    let odd = workshop.path(".").join(OsStr::from_bytes(b"a\xff b"));
+    fs::create_dir(&odd).unwrap();
+    for name in ["media", "a.json", "pipeline.toml"] {
+        fs::rename(workshop.path(name), odd.join(name)).unwrap();
+    }
+    for command in ["check", "plan", "build"] {
+        for (from, pipeline) in [(odd.clone(), "pipeline.toml".into()), (workshop.path("."), odd.join("pipeline.toml"))]
+        {
+            let mut program = manyframe(&[command]);
+            let output = program.arg(pipeline).arg("--quiet").current_dir(from).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(2), "{command}: {text}");
+            assert!(text.contains("is not valid Unicode"), "{command}: {text}");
+        }
+    }
+    assert!(!odd.join("out").exists());
 }

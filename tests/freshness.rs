@@ -400,6 +400,43 @@ fn photos_that_change_places_are_noticed_although_size_and_time_are_the_same() {
 }
 
 #[test]
+fn folders_that_change_places_are_noticed_although_no_time_of_their_files_differs() {
+    let image = |level: u32| {
+        let colour = image::Rgb([level as u8, 9, 0]);
+        encode(&image::RgbImage::from_pixel(16, 16, colour), image::ImageFormat::Bmp)
+    };
+    let mut workshop = Workshop::new();
+    let name = |folder: u32, number: u32| format!("media/{folder}/{number}.bmp");
+    let records: Vec<Value> =
+        (0..80).map(|n| llava(&format!("r{n}"), name(n % 2, n / 2).trim_start_matches("media/"))).collect();
+    workshop.add_source("a", "llava", &json!(records), "");
+    // Written quickly, so that some of those that change places are of one tick of the clock.
+    let images: Vec<Vec<u8>> = (0..80).map(image).collect();
+    (0..2).for_each(|folder| fs::create_dir_all(workshop.path(&format!("media/{folder}"))).unwrap());
+    for n in 0..80 {
+        fs::write(workshop.path(&name(n % 2, n / 2)), &images[n as usize]).unwrap();
+    }
+    for n in 1..80 {
+        copy_time(&workshop.path(&name(0, 0)), &workshop.path(&name(n % 2, n / 2)));
+    }
+    let changed = |folder: u32, number: u32| {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(workshop.path(&name(folder, number))).unwrap();
+        (metadata.ctime(), metadata.ctime_nsec())
+    };
+    let num_equal = (0..40).filter(|&number| changed(0, number) == changed(1, number)).count();
+    assert!(num_equal > 0, "a clock that is finer than this test");
+    build(&workshop, &[]);
+    let before: Vec<Vec<u8>> = (0..2).map(|n| delivered(&workshop, &format!("r{n}"))).collect();
+    fs::rename(workshop.path("media/0"), workshop.path("media/kept")).unwrap();
+    fs::rename(workshop.path("media/1"), workshop.path("media/0")).unwrap();
+    fs::rename(workshop.path("media/kept"), workshop.path("media/1")).unwrap();
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!([delivered(&workshop, "r1"), delivered(&workshop, "r0")], before[..]);
+    assert_eq!(work_of(&workshop).num_samples_made, 80);
+}
+
+#[test]
 fn archives_and_annotations_that_change_places_are_noticed_although_size_and_time_are_the_same() {
     let mut workshop = Workshop::new();
     let image =

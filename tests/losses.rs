@@ -145,6 +145,19 @@ fn neither_repetitions_nor_records_that_are_left_out_make_a_loss_smaller() {
     let budget = &built.manifest.sources[0].budget;
     assert_eq!((built.manifest.sources[0].num_rejected(), budget.num_rejected_repeats), (3, 2));
     built.verify();
+    // An earlier version did not count them: nothing is wrong with its dataset. A number that it states is compared.
+    let path = built.dataset.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["manyframe_version"] = json!("0.0.9");
+    let mut verified = |repeats: Option<u64>, code: i32| {
+        manifest["sources"][0].as_object_mut().unwrap().remove("num_rejected_repeats");
+        repeats.map(|number| manifest["sources"][0]["num_rejected_repeats"] = json!(number));
+        fs::write(&path, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
+        let output = run(&["verify", &built.dataset.display().to_string(), "--partial", "--quiet"], code);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!verified(None, 0).contains("problem"));
+    assert!(verified(Some(1), 1).contains("num_rejected_repeats"));
 }
 
 #[test]
@@ -281,6 +294,75 @@ fn a_file_that_may_not_be_opened_costs_what_is_in_it_and_is_loud() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o644)).unwrap();
     build_unprivileged(&workshop, &[], 0);
     assert_eq!(before_of(&workshop).outcomes(), [("delivered".to_owned(), 2)].into());
+}
+
+#[test]
+fn a_text_beside_an_image_that_may_not_be_opened_costs_its_record_only() {
+    let mut workshop = Workshop::new();
+    for number in 0..30 {
+        workshop.write(&format!("samples/{number:02}.jpg"), photo(number, 40, 30));
+        workshop.write(&format!("samples/{number:02}.txt"), "A photo.");
+    }
+    workshop.add_source_file("a", "auto", "samples", "");
+    let closed = workshop.path("samples/03.txt");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    // One of 30 is within the share that is allowed.
+    build_unprivileged(&workshop, &[], 0);
+    let built = before_of(&workshop);
+    assert_eq!(built.outcomes(), [("delivered".to_owned(), 29), ("media_unreadable".to_owned(), 1)].into());
+    let row = built.ledger.iter().find(|row| row.shard.is_none()).unwrap();
+    assert!(row.detail.as_deref().unwrap().starts_with("03.txt cannot be opened"), "{row:?}");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o644)).unwrap();
+    build_unprivileged(&workshop, &[], 0);
+    assert_eq!(before_of(&workshop).outcomes(), [("delivered".to_owned(), 30)].into());
+}
+
+#[test]
+fn a_list_in_an_object_with_records_behind_it_is_refused() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    let records: Vec<Value> = (0..40).map(|n| llava(&format!("r{n}"), "1.jpg")).collect();
+    let lines: Vec<String> = records[20..].iter().map(Value::to_string).collect();
+    let text = format!("{}\n{}\n", json!({ "data": &records[..20] }), lines.join("\n"));
+    workshop.write("a.json", &text);
+    workshop.add_source_file("a", "llava", "a.json", "");
+    let said = text_of(&workshop.run_build(&[], 2));
+    assert!(
+        said.contains("with other objects behind it") && said.contains("put the list into a file of its own"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_dataset_is_not_built_into_another_one() {
+    let (mut workshop, _, before) = good(3);
+    let inner = before.dataset.join("more/inner");
+    workshop.head = workshop.head.replace("name = \"t\"", "name = \"inner\"");
+    let pipeline = workshop.pipeline();
+    let inside = inner.display().to_string();
+    for (command, code) in [("check", 2), ("build", 2)] {
+        let set = format!("output.directory={inside:?}");
+        let output = manyframe(&[command, &pipeline, "--set", &set]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command}: {}", text_of(&output));
+        assert!(text_of(&output).contains("is inside of the dataset"), "{command}: {}", text_of(&output));
+    }
+    assert!(!before.dataset.join("more").exists());
+    before.verify();
+}
+
+#[test]
+fn what_is_in_a_foreign_work_directory_stays() {
+    let (workshop, ..) = good(3);
+    fs::remove_dir_all(workshop.path("out.work")).unwrap();
+    for directory in ["photo.json", "plan-of-holidays"] {
+        workshop.write(&format!("out.work/{directory}/f"), "precious");
+    }
+    for seed in 8..10 {
+        workshop.run_build(&["--set", &format!("seed={seed}")], 0);
+    }
+    for directory in ["photo.json", "plan-of-holidays"] {
+        assert_eq!(fs::read(workshop.path(&format!("out.work/{directory}/f"))).unwrap(), b"precious");
+    }
 }
 
 /// Builds as a user for whom modes count, even where the tests run as root.

@@ -2,13 +2,14 @@
 
 usage: tamper.py FILE DIRECTORY
 
-A Parquet table gets a copy for each field of its columns, a tar one for each field of the JSON of its samples, whatever
-fields there are; in lists and in rows, the first value that is not absent is changed. What is JSON within a column is
+A Parquet table gets a copy for each field of its columns, a tar one for each field of the JSON of its samples, an MDS shard one
+for each column of its samples and each field of those that are JSON, whatever fields there are; in lists and in rows, the first value that is not absent is changed. What is JSON within a column is
 changed field by field, too. Prints a line of JSON for each copy: the field, and the file.
 """
 
 import io
 import json
+import struct
 import sys
 import tarfile
 from pathlib import Path
@@ -106,10 +107,60 @@ def write_tar(members, path):
             tar.addfile(header, io.BytesIO(content))
 
 
+def tamper_mds(source):
+    """The layout is that of MosaicML Streaming: offsets, then the JSON of the columns, then samples."""
+    data = source.read_bytes()
+    (num_samples,) = struct.unpack_from("<I", data)
+    offsets = struct.unpack_from(f"<{num_samples + 1}I", data, 4)
+    head = data[4 + 4 * (num_samples + 1) : offsets[0]]
+    columns = json.loads(head)
+    names, encodings, sizes = (columns[f"column_{key}"] for key in ("names", "encodings", "sizes"))
+    samples = []
+    for begin, end in zip(offsets, offsets[1:]):
+        num_variable = sizes.count(None)
+        lengths = iter(struct.unpack_from(f"<{num_variable}I", data, begin))
+        at, values = begin + 4 * num_variable, []
+        for size in sizes:
+            length = next(lengths) if size is None else size
+            values.append(data[at : at + length])
+            at += length
+        assert at == end
+        samples.append(values)
+
+    def write(copy, path):
+        bodies = []
+        for values in copy:
+            lengths = [len(value) for value, size in zip(values, sizes) if size is None]
+            bodies.append(struct.pack(f"<{len(lengths)}I", *lengths) + b"".join(values))
+        ends = [4 + 4 * (num_samples + 1) + len(head)]
+        for body in bodies:
+            ends.append(ends[-1] + len(body))
+        path.write_bytes(struct.pack(f"<I{len(ends)}I", num_samples, *ends) + head + b"".join(bodies))
+
+    write(samples, check := source.with_name("as-it-is"))
+    assert check.read_bytes() == data
+    check.unlink()
+    for index, values in enumerate(samples):
+        for column, (name, encoding) in enumerate(zip(names, encodings)):
+            if encoding == "json":
+                value = json.loads(values[column])
+                copies = [
+                    (f"{name}.{field}", json.dumps(changed(value, path), separators=(",", ":")).encode())
+                    for field, path in first_leaves(value).items()
+                ]
+            elif encoding == "int":
+                copies = [(name, struct.pack("<q", struct.unpack("<q", values[column])[0] + 1))]
+            else:
+                copies = [(name, values[column] + b"x")]
+            for field, bytes_of_copy in copies:
+                copy = values[:column] + [bytes_of_copy] + values[column + 1 :]
+                yield field, lambda path: write(samples[:index] + [copy] + samples[index + 1 :], path)
+
+
 def main():
     source, target = map(Path, sys.argv[1:])
     target.mkdir()
-    tamper = tamper_tar if source.suffix == ".tar" else tamper_parquet
+    tamper = {".tar": tamper_tar, ".mds": tamper_mds}.get(source.suffix, tamper_parquet)
     for number, (field, write) in enumerate(tamper(source)):
         path = target / str(number)
         write(path)

@@ -19,7 +19,7 @@ use manyframe_dataset::{
     MANIFEST_FILE, MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName,
     SourceSummary, WorkDone, named_files, read_ledger,
 };
-use manyframe_pipeline::{Occupant, Pipeline, portable_settings};
+use manyframe_pipeline::{Occupant, Pipeline, dataset_around, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
 
@@ -174,11 +174,10 @@ fn losses_of_files(pipeline: &Pipeline, assembled: &DatasetReader, options: Comm
 /// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in them is for
 /// `verify`.
 fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, EngineError> {
-    // A store tells the sizes of a thousand files at once.
-    let listed: Option<BTreeMap<String, u64>> = match pipeline.file.output.url() {
-        Some(_) => Some(dataset.storage().list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect()),
-        None => None,
-    };
+    // A store tells the sizes of a thousand files at once; where that is not allowed, of one after the other.
+    let listed = pipeline.file.output.url().and_then(|_| dataset.storage().list("").ok());
+    let listed: Option<BTreeMap<String, u64>> =
+        listed.map(|files| files.into_iter().map(|file| (file.path, file.num_bytes)).collect());
     // What readers expect beside the shards follows from the manifest; only Energon's indexes need more.
     let Ok(beside) = FilesBeside::of(dataset.manifest(), &NotesByShard::default()) else { return Ok(false) };
     let beside = beside.paths().chain([CARD_FILE]).map(|path| (path.to_owned(), None));
@@ -210,6 +209,9 @@ pub(crate) fn ensure_replaceable(
         return Err(EngineError::OutputIsLink { path: dataset.to_owned(), target });
     }
     let path = || dataset.to_owned();
+    if let Some(around) = dataset_around(dataset) {
+        return Err(EngineError::InsideDataset { path: path(), around: around.to_owned() });
+    }
     match Occupant::of(dataset).map_err(FileError::read(dataset))? {
         Occupant::Other => Err(EngineError::Occupied { path: path() }),
         Occupant::Dataset(found) if found != name && !options.replaces_other_name => {

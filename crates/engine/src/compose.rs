@@ -9,11 +9,11 @@ use std::sync::Arc;
 use manyframe_core::{
     ComposedVideo, Digest, Edit, Handling, ImageFormat, NeedleClip, PastedImage, RejectCode, SampleImage, VisualKind,
 };
+use manyframe_media::video::FrameKeeper;
 use manyframe_media::{
     FrameDamage, ImageFingerprint, ImagePolicy, MediaError, RgbImage, decode_rgb, encode_jpeg, fit_into, fitting_px,
     paste_into_quarter, write_text,
 };
-use manyframe_media::video::FrameKeeper;
 use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, Journal, OpenSource};
 
 use crate::encoded::{EncodedVisual, handled};

@@ -270,6 +270,16 @@ pub enum EngineError {
         /// What it leads to.
         target: PathBuf,
     },
+    /// The output is inside of another dataset, which is replaced as a whole.
+    #[error(
+        "{path:?} is inside of the dataset {around:?}, whose next build would remove it; choose a directory beside it"
+    )]
+    InsideDataset {
+        /// The output.
+        path: PathBuf,
+        /// The dataset around it.
+        around: PathBuf,
+    },
     /// The output exists already.
     #[error("{path:?} exists; move it away or choose another output")]
     Exists {
@@ -385,6 +395,7 @@ impl EngineError {
             | Self::Nameless { .. }
             | Self::Occupied { .. }
             | Self::OutputIsLink { .. }
+            | Self::InsideDataset { .. }
             | Self::AnnotationsChanged { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }

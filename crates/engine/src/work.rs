@@ -70,7 +70,10 @@ impl WorkDirectory {
     pub(crate) fn lock(output: &OutputTable) -> Result<Self, EngineError> {
         let path = output.work_directory();
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
-        remove_misfits(&path)?;
+        // Without a lock, whatever it is, no build was here: what is in it is somebody else's.
+        if fs::symlink_metadata(path.join("lock")).is_ok() {
+            remove_misfits(&path)?;
+        }
         let lock = try_lock(&path.join("lock"))?;
         let lock = lock.ok_or_else(|| EngineError::Locked { dataset: output.location().to_owned() })?;
         remove_leftovers(&path)?;
@@ -109,7 +112,11 @@ impl WorkDirectory {
     }
 
     pub(crate) fn plans(&self) -> Result<Vec<PathBuf>, EngineError> {
-        self.directories(|name| name.trim_start_matches('.').starts_with("plan-"))
+        self.directories(|name| {
+            let key =
+                name.trim_start_matches('.').strip_prefix("plan-").map(|rest| rest.split('.').next().unwrap_or(rest));
+            key.is_some_and(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        })
     }
 
     fn directories(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, EngineError> {

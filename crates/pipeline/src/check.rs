@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::files::work_directory;
 use manyframe_base::{FileAccess, is_url, on_threads, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
@@ -19,14 +20,14 @@ use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
 use crate::document::{Node, Override};
-use crate::occupant::{MANIFEST_FILE, Occupant};
+use crate::occupant::{MANIFEST_FILE, Occupant, dataset_around};
 use crate::parse::{ParsedFile, parse_partly};
 use crate::pattern::expand_pattern;
 use crate::portable::{absolute_path, absolute_text, resolve_links};
 use crate::problem::Problem;
 use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::source::{Kind, SourceTable};
-use crate::stages::{Outputs, is_pipeline_file, is_same_file, overrides_for, references};
+use crate::stages::{Outputs, is_pipeline_file, is_same_file, overrides_for, read_text, references};
 
 /// What a tokenizer is.
 const TOKENIZER: &str = "the path of a SentencePiece .model or a tokenizer.json, or a directory with either";
@@ -95,7 +96,7 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope, stores
 }
 
 fn parse(path: &Path, overrides: &[Override], problems: &mut Vec<Problem>) -> Option<ParsedFile> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) => {
             problems.push(Problem::of_file(path, &format!("it cannot be read: {error}")));
@@ -477,6 +478,15 @@ fn expect_directory(path: &Path) -> Result<(), String> {
 /// The directory of the dataset is free, or a dataset; the directory of all datasets need not exist.
 fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
     let allowed = "a directory that does not exist, is empty, or has a dataset";
+    if let Some(around) = dataset_around(path) {
+        let found = format!("it is inside of the dataset {}, whose next build would remove it", around.display());
+        return Err(wrong(&found, "a directory beside that dataset"));
+    }
+    if !matches!(key, Some("root" | "work"))
+        && let Some(error) = fault_of(path).or_else(|| fault_of(&work_directory(path)))
+    {
+        return Err(wrong(&format!("it cannot be made: {error}"), allowed));
+    }
     match (fs::symlink_metadata(path), fs::metadata(path)) {
         (Err(_absent), _) => Ok(()),
         (Ok(found), _) if found.is_symlink() && !matches!(key, Some("root" | "work")) => {
@@ -494,6 +504,11 @@ fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
         }
         _ => Err(wrong("it is not a directory", allowed)),
     }
+}
+
+/// Why nothing can be at a path: its name is too long, or something that is no directory is above it.
+fn fault_of(path: &Path) -> Option<std::io::Error> {
+    fs::symlink_metadata(path).err().filter(|error| error.kind() != std::io::ErrorKind::NotFound)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -76,7 +76,7 @@ pub use differences::{SettingDifference, differences};
 pub use document::Override;
 pub use error::PipelineError;
 pub use license::{LicenseTerms, is_license_among};
-pub use occupant::Occupant;
+pub use occupant::{Occupant, dataset_around};
 pub use parse::{pack_table_with, parse};
 pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
 pub use pattern::{PatternError, expand_pattern, matches_name};

@@ -62,6 +62,14 @@ impl Occupant {
     }
 }
 
+/// The dataset that a directory is inside of, however deep. Its next build would remove all that is in it.
+pub fn dataset_around(directory: &Path) -> Option<&Path> {
+    let is_dataset = |path: &&Path| {
+        path.join(LEDGER_FILE).is_file() && matches!(Occupant::of(path), Ok(Occupant::Dataset(_) | Occupant::Nameless))
+    };
+    directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).find(is_dataset)
+}
+
 #[cfg(test)]
 mod tests {
     use manyframe_base::write_atomic;
@@ -88,6 +96,11 @@ mod tests {
             assert_eq!(with(manifest, false), Occupant::Other, "{manifest}");
             assert_eq!(with(manifest, true), Occupant::Nameless, "{manifest}");
         }
+        assert_eq!(dataset_around(&folder.path().join("d")), None);
+        assert_eq!(with(whole, false), Occupant::Dataset("a".to_owned()));
+        assert_eq!(dataset_around(&folder.path().join("d/more/inner")), None);
+        _ = with(whole, true);
+        assert_eq!(dataset_around(&folder.path().join("d/more/inner")), Some(&*folder.path().join("d")));
         assert_eq!(Occupant::of(&folder.path().join("none")).unwrap(), Occupant::Nothing);
         assert_eq!(Occupant::of(&folder.path().join("d/f")).unwrap(), Occupant::Other);
         fs::create_dir(folder.path().join("empty")).unwrap();

@@ -2,6 +2,7 @@
 //! first.
 
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -41,8 +42,13 @@ pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, Pipelin
 ///
 /// Those of [`read`].
 pub fn read_stage(path: &Path, own: &[Override], all: &[Override]) -> Result<ReadPipeline, PipelineError> {
-    let parsed = parse_file(&read_text(path)?, path, own).map_err(PipelineError::Invalid)?;
+    let parsed = parse_file(&read_text(path).map_err(unreadable(path))?, path, own).map_err(PipelineError::Invalid)?;
     with_datasets(parsed, all)
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> PipelineError {
+    let path = path.to_owned();
+    move |source| PipelineError::Read { path, source }
 }
 
 /// A file with datasets in place of the files that build them.
@@ -61,8 +67,18 @@ fn with_datasets(mut parsed: ParsedFile, overrides: &[Override]) -> Result<ReadP
     Ok(ReadPipeline { pipeline: parsed.locate(), references: outputs })
 }
 
-fn read_text(path: &Path) -> Result<String, PipelineError> {
-    std::fs::read_to_string(path).map_err(|source| PipelineError::Read { path: path.to_owned(), source })
+/// The text of a pipeline file.
+///
+/// # Errors
+///
+/// If it cannot be read, or if no text could name what is beside it.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    if std::path::absolute(path)?.to_str().is_none() {
+        let reason = "the name of a directory above it is not valid Unicode, so that no setting could name what is in it; \
+                      rename that directory";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// Every setting that names a dataset by the pipeline file that builds it.
@@ -89,7 +105,7 @@ pub(crate) fn is_pipeline_file(text: &str) -> bool {
 
 /// The dataset that a pipeline file builds. Nothing else of the file is checked: its errors are reported when it is built.
 fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PipelineError> {
-    let text = read_text(path)?;
+    let text = read_text(path).map_err(unreadable(path))?;
     let mut root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let declared: Vec<String> = keys(&root, "vars");
     // An empty directory means the default one below the root. Any other one is meant for the file that is built.
@@ -127,7 +143,8 @@ pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathB
     let mut outputs = Outputs::default();
     for path in list_files(directory)? {
         let own: Vec<Override> = overrides_for(&path, overrides)?;
-        let parsed = parse_file(&read_text(&path)?, &path, &own).map_err(PipelineError::Invalid)?;
+        let parsed =
+            parse_file(&read_text(&path).map_err(unreadable(&path))?, &path, &own).map_err(PipelineError::Invalid)?;
         if let Some(problem) = outputs.add(&path, &parsed) {
             return Err(PipelineError::Invalid(vec![problem]));
         }
@@ -201,7 +218,7 @@ impl Outputs {
 ///
 /// [`PipelineError::Read`] or [`PipelineError::Invalid`] if it is not a readable TOML file.
 pub fn overrides_for(path: &Path, overrides: &[Override]) -> Result<Vec<Override>, PipelineError> {
-    let text = read_text(path)?;
+    let text = read_text(path).map_err(unreadable(path))?;
     let root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let variables = keys(&root, "vars");
     let applies = |set: &&Override| match set.key.split('.').collect::<Vec<_>>()[..] {

@@ -413,10 +413,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(1);
 
     fn expected() -> [(Vec<f64>, Payload); 2] {
-        [
-            (vec![0.1, 1.0 / 3.0], payload(&[b"one", b"second"], b"and a file")),
-            (vec![], payload(&[b"third"], b"")),
-        ]
+        [(vec![0.1, 1.0 / 3.0], payload(&[b"one", b"second"], b"and a file")), (vec![], payload(&[b"third"], b""))]
     }
 
     /// The bytes of a journal with two entries, and where it is.
@@ -486,7 +483,8 @@ mod tests {
     fn what_is_made_of_frames_is_kept_while_a_video_that_takes_long_is_decoded() {
         let folder = tempfile::tempdir().unwrap();
         let all: Vec<VideoFrame> = (0..6).map(frame).collect();
-        let read = |journal: &Journal, size_px| -> Kept<VideoFrame> { journal.frames(key(0), size_px).kept(Pass::Frames) };
+        let read =
+            |journal: &Journal, size_px| -> Kept<VideoFrame> { journal.frames(key(0), size_px).kept(Pass::Frames) };
         let journal = Journal::open(folder.path(), "a");
         let mut frames = journal.frames(key(0), None);
         assert_eq!(Keeper::<VideoFrame>::kept(&mut frames, Pass::Frames), Kept::default());

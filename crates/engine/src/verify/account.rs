@@ -211,7 +211,10 @@ impl Account {
                     return;
                 };
                 source.delivered.count(facts.cost);
-                source.subsets.entry(row.subset.clone()).or_default().count(facts.cost);
+                match source.subsets.get_mut(&row.subset) {
+                    Some(subset) => subset.count(facts.cost),
+                    None => source.subsets.entry(row.subset.clone()).or_default().count(facts.cost),
+                }
                 self.is_complete |= row.tokens_per_visual.is_some();
                 let SharedFacts { cost, layout, .. } = facts;
                 let kept = DeliveredRow { position, facts: facts.digest(), cost, layout, content: None };

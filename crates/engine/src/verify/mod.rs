@@ -366,7 +366,16 @@ impl Verifier<'_> {
             // A source without records has no rows.
             None => account::SourceCounts::default().corrected(source),
         };
-        Ok(of_plan.unwrap_or_else(|| self.dataset.manifest().sources.iter().map(counted).collect()))
+        let mut sources = of_plan.unwrap_or_else(|| self.dataset.manifest().sources.iter().map(counted).collect());
+        if self.bytes.is_of_other_version() {
+            for (source, stated) in sources.iter_mut().zip(&self.dataset.manifest().sources) {
+                if stated.budget.num_rejected_repeats == 0 {
+                    // Earlier versions did not count them.
+                    source.budget.num_rejected_repeats = 0;
+                }
+            }
+        }
+        Ok(sources)
     }
 
     /// Compares the manifest with the one that these files should have.

@@ -449,6 +449,7 @@ fn misread(kind: [u8; 4], is_essential: bool) -> Option<&'static str> {
     let changes_picture = matches!(&kind, b"clap" | b"irot" | b"imir" | b"a1op" | b"lsel");
     match (KNOWN.contains(&&kind), is_essential) {
         (false, true) => Some("that is essential to it, and is not known"),
+        (true, true) if &kind == b"a1lx" => Some("that must not be marked as essential, and is"),
         (true, false) if changes_picture => Some("that has to be marked as essential, and is not"),
         _ => None,
     }

@@ -86,8 +86,10 @@ impl Archive {
             return Err(OpenError::Unsupported { path: path.to_owned(), found, advice });
         };
         let losses: Vec<_> = losses.into_iter().map(|loss| LostMembers::of(loss, &members)).collect();
-        for LostMembers { damage, after, .. } in losses.iter().filter(|lost| lost.damage.is_certain()) {
-            warn!(?path, damage = damage.as_str(), %after, "a damaged archive: members after this one are not known");
+        let mut certain = losses.iter().filter(|lost| lost.damage.is_certain());
+        if let Some(LostMembers { damage, after, .. }) = certain.next() {
+            let num_more = certain.count();
+            warn!(?path, damage = damage.as_str(), %after, num_more, "a damaged archive: members behind this one are missing");
         }
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
@@ -284,7 +286,7 @@ fn open_identified(access: &FileAccess, path: &Path) -> io::Result<(InputFile, M
         return Ok((file, MediaIdentity::of_object(&state)));
     }
     let handle = File::open(path)?;
-    let identity = MediaIdentity::of_metadata(&handle.metadata()?);
+    let identity = MediaIdentity::of_metadata(path, &handle.metadata()?);
     Ok((InputFile::of_file(path, handle)?, identity))
 }
 

@@ -81,11 +81,14 @@ impl DirectoryRoot {
             Err(source) => return Err(MediaError::storage(path, source)),
         };
         if !metadata.is_dir() {
-            return Ok(Some(MediaIdentity::of_metadata(&metadata)));
+            return Ok(Some(MediaIdentity::of_metadata(&path, &metadata)));
         }
         let names = list_frame_names(&path, &self.name_of(&path))?;
-        let identity =
-            |name: &str| path.join(name).metadata().as_ref().map_or(MediaIdentity::UNKNOWN, MediaIdentity::of_metadata);
+        let identity = |name: &str| {
+            let path = path.join(name);
+            let metadata = path.metadata();
+            metadata.map_or(MediaIdentity::UNKNOWN, |metadata| MediaIdentity::of_metadata(&path, &metadata))
+        };
         Ok(Some(MediaIdentity::of_frames(names.iter().map(|name| (name.as_str(), identity(name))))))
     }
 

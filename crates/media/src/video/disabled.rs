@@ -11,9 +11,7 @@ use std::path::PathBuf;
 use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
 
-pub use decoded::{
-    Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame,
-};
+pub use decoded::{Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame};
 pub use version::VideoVersion;
 
 use crate::damage::FrameDamage;

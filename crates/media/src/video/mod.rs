@@ -63,9 +63,7 @@ mod yuv;
 pub use choose::choose_frames;
 pub use clip::{ClipRequest, check_clip, decode_clip, deliver_clip, may_be_clip};
 pub use decode::{FrameSelection, decode_frames};
-pub use decoded::{
-    Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame,
-};
+pub use decoded::{Beginning, DecodedVideo, DeliveredClip, FrameDigest, FrameKeeper, Keeper, Kept, Pass, VideoFrame};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_bytes, open_input, open_range};
 pub use kept::KeptIndexes;

@@ -55,6 +55,12 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         let formats = ShardFormat::ALL.map(|format| format!("{:?}", format.as_str())).join(", ");
         rules.broken(&["output", "formats"], "output.formats is empty", &format!("one or more of {formats}"));
     }
+    let is_again =
+        |(index, format): &(usize, &ShardFormat)| file.output.formats.iter().take(*index).any(|it| it == *format);
+    if let Some((_, format)) = file.output.formats.iter().enumerate().find(is_again) {
+        let message = format!("output.formats names {:?} twice", format.as_str());
+        rules.broken(&["output", "formats"], &message, "each format once");
+    }
     if let Some(here) = root.get("vars").and_then(|variables| variables.get("here")) {
         let message = "the variable \"here\" cannot be declared: it is the directory of the file";
         rules.problems.push(Problem::new(here.location.clone(), message).with_allowed("another name"));

@@ -139,6 +139,11 @@ impl Rules<'_> {
             ("chars", filter.min_chars, filter.max_chars),
         ];
         for (what, min, max) in bounds {
+            // Each record has tokens, turns and characters, and one of texts has no images.
+            if max.is_some_and(|max| max == 0) && what != "images" {
+                let message = format!(".filter.max_{what} = 0: no record is left");
+                self.broken(&["filter", &format!("max_{what}")], &message, "1 or more");
+            }
             if let (Some(min), Some(max)) = (min, max)
                 && min > max
             {

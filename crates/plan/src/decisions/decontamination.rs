@@ -107,8 +107,7 @@ impl KeptUnwanted {
         let directory = unwanted_directory(work);
         let files = Journal::open(&directory, "files");
         let (images, frames) = (&context.images, &context.frames);
-        let settings =
-            format!("{PLAN_VERSION} {:?}", (images, frames, context.sampling, decodes_videos(context)));
+        let settings = format!("{PLAN_VERSION} {:?}", (images, frames, context.sampling, decodes_videos(context)));
         Self { directory, files, settings }
     }
 
@@ -120,8 +119,7 @@ impl KeptUnwanted {
     ) -> Result<Vec<ImageFingerprint>, MediaError> {
         let MediaIdentity(identity) = MediaIdentity::of_file(&FileAccess::default(), path)?;
         let file = path.as_os_str().as_encoded_bytes();
-        let key =
-            Digest::of_fields([file, part.as_bytes(), &identity.to_le_bytes()[..], self.settings.as_bytes()]);
+        let key = Digest::of_fields([file, part.as_bytes(), &identity.to_le_bytes()[..], self.settings.as_bytes()]);
         if let Some((kept, _)) = self.files.read(key) {
             return Ok(kept);
         }
@@ -147,8 +145,8 @@ impl UnwantedImages {
         // Where the files of each pattern end.
         let mut ends = Vec::new();
         for located in context.pipeline.unwanted() {
-            add_pattern(located, &mut files)?;
-            ends.push((located.pattern, files.len()));
+            let has_samples = add_pattern(located, &mut files)?;
+            ends.push((located.pattern, files.len(), has_samples));
         }
         let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
         let mut images = Vec::new();
@@ -162,9 +160,9 @@ impl UnwantedImages {
             Ok::<_, PlanError>(())
         })?;
         let mut start = 0;
-        for (pattern, end) in ends {
-            // A disk that is not mounted: nothing would be compared, and nobody would know.
-            if num_images.iter().take(end).skip(start).sum::<usize>() == 0 {
+        for (pattern, end, has_samples) in ends {
+            // A disk that is not mounted: nothing would be compared, and nobody would know. Samples may be texts.
+            if !has_samples && num_images.iter().take(end).skip(start).sum::<usize>() == 0 {
                 return Err(unusable(pattern, "no image or video is in it".to_owned()));
             }
             start = end;
@@ -203,8 +201,8 @@ fn images_of_file(
             let attempt = || Attempt::Exclude(path.clone());
             let version = |path| MediaIdentity::of_file(&FileAccess::default(), path).map_or(0, |identity| identity.0);
             let make = |keeper: &mut dyn FrameKeeper| fingerprints_of_file(context, path, keeper);
-            let fingerprints = kept
-                .fingerprints((path, ""), |keeper| guarded(context, attempt, || version(path), || make(keeper)));
+            let fingerprints =
+                kept.fingerprints((path, ""), |keeper| guarded(context, attempt, || version(path), || make(keeper)));
             (file.name.to_string(), fingerprints)
         }
         UnwantedPlace::Blob(blob) => {
@@ -213,9 +211,7 @@ fn images_of_file(
             (format!("{}{}", file.name, blob.name()), fingerprints)
         }
         UnwantedPlace::Clip(blob) => {
-            let make = |keeper: &mut dyn FrameKeeper| {
-                fingerprints_of_clip(context, &media.blob_bytes(blob)?, keeper)
-            };
+            let make = |keeper: &mut dyn FrameKeeper| fingerprints_of_clip(context, &media.blob_bytes(blob)?, keeper);
             let fingerprints = kept.fingerprints((Path::new(&**blob.file()), &blob.name()), make);
             (format!("{}{}", file.name, blob.name()), fingerprints)
         }
@@ -323,17 +319,18 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
     paths.into_iter().map(describe).collect()
 }
 
-fn add_pattern(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
+/// Lists the files of a pattern; whether they are those of a dataset.
+fn add_pattern(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<bool, PlanError> {
     let pattern = located.pattern;
     if is_dataset(pattern)? {
         let unreadable = |error| PlanError::UnwantedDataset { pattern: pattern.to_owned(), error };
-        return add_dataset(located, files).map_err(unreadable);
+        return add_dataset(located, files).map(|()| true).map_err(unreadable);
     }
     let mut paths = Vec::new();
     add_paths(pattern, &mut paths)?;
     let file = |path: PathBuf| UnwantedFile { name: located.name(&path), place: UnwantedPlace::File(path) };
     files.extend(paths.into_iter().map(file));
-    Ok(())
+    Ok(false)
 }
 
 /// Whether its images are those of samples. Other directories may have a file that is called like a manifest, too.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Position, Rejection};
+use manyframe_core::{Position, RejectCode, Rejection};
 use walkdir::{DirEntry, WalkDir};
 
 use super::container::{Container, LocatedRecords};
@@ -187,8 +187,10 @@ impl Samples {
                 return Ok(Ok(json::overlong(&Sample::head_of(stem))));
             }
             let content = match std::fs::read(&path) {
+                // One sample is lost, and known.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    return Ok(Ok(json::unreadable(&error)));
+                    let detail = format!("{name} cannot be opened: {error}");
+                    return Ok(Err(Rejection::new(RejectCode::MediaUnreadable, detail)));
                 }
                 content => content?,
             };

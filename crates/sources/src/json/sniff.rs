@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::json::grammar::{Grammar, ScanStep, first_of_several};
-use crate::json::wrapper::{Outer, outer_of};
+use crate::json::wrapper::{Outer, list_before_others, outer_of};
 
 /// How many bytes of a file are examined.
 pub(crate) const SNIFFED_BYTES: u64 = 1 << 16;
@@ -51,6 +51,14 @@ impl NotRecords {
         Self {
             found: Cow::Owned(format!("without a list {wanted:?} of objects; it has {others}")),
             advice: Cow::Borrowed("name the one with the records: list = \"…\""),
+        }
+    }
+
+    /// An object around a list of objects, and other objects behind it: either could be the records.
+    pub(crate) fn list_before_others(name: &str) -> Self {
+        Self {
+            found: Cow::Owned(format!("an object around a list of objects, {name:?}, with other objects behind it")),
+            advice: Cow::Borrowed("put the list into a file of its own, or its items on lines like the others"),
         }
     }
 
@@ -126,6 +134,9 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let is_object = |line: &[u8]| Grammar::new().advance(line) == ScanStep::Complete(line.len());
+    if let Some(name) = list_before_others(text) {
+        return Err(NotRecords::list_before_others(&name));
+    }
     let outer = if is_object(first) && !second.is_empty() { Outer::Record } else { outer_of(text) };
     match outer {
         Outer::Wrapper { start } => Ok(FileFormat::Wrapped { start }),
@@ -177,6 +188,15 @@ mod tests {
             format("{\"a\": [{\"id\": 1}], \"b\": [{\"id\": 2}]}"),
             Err("one object around more than one list of objects: \"a\", \"b\"".to_owned())
         );
+        for behind in ["\n{\"id\": 1}\n{\"id\": 2}\n", "{\"id\": 1}", ",\n{\n\"id\": 1\n}\n"] {
+            assert_eq!(
+                format(&format!("{{\"data\": [\n{{\"id\": 1}}\n]}}{behind}")),
+                Err("an object around a list of objects, \"data\", with other objects behind it".to_owned())
+            );
+        }
+        // Records have names in common.
+        assert_eq!(format("{\"id\": 1, \"boxes\": [{\"x\": 1}]}\n{\"id\": 2}\n"), Ok(FileFormat::Lines));
+        assert_eq!(format("{\"boxes\": [{\"x\": 1}]}\n{\"boxes\": []}\n"), Ok(FileFormat::Lines));
         assert_eq!(format("[\"a\", \"b\"]"), Err("an array whose first element is not an object".to_owned()));
         assert_eq!(format_of(b"\x1f\x8b\x08").map_err(|it| it.found), Err("compressed twice".into()));
     }

@@ -1,9 +1,11 @@
 //! One object around the list of records, such as `{"version": 1, "data": [{…}, …]}`: where its lists of objects begin.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::grammar::is_space;
+use crate::json::grammar::{Grammar, ScanStep, is_space};
 
 /// Names of the list of turns or images that a record has, of any kind of source. An object with one of them is a record.
 const TURNS: &[&str] =
@@ -43,6 +45,21 @@ pub(crate) fn outer_of(text: &[u8]) -> Outer {
         [] | [_] => Outer::Record,
         lists => Outer::SeveralLists { names: lists.iter().map(|(name, _)| name.clone()).collect() },
     }
+}
+
+/// The name of the list in an object at the start of a text, if another object behind it has no name in common with it: then the
+/// items of the list are records, or what is behind them, and whatever is chosen loses the others.
+pub(crate) fn list_before_others(text: &[u8]) -> Option<String> {
+    let found = lists_of(text, 1);
+    let [(name, _)] = found.lists.as_slice() else { return None };
+    let is_of_record = TURNS.contains(&name.as_str()) || MEDIA.contains(&name.as_str());
+    let (first, behind) = text.split_at_checked(found.end.filter(|_| !is_of_record)?)?;
+    let start = behind.iter().position(|byte| !(is_space(*byte) || *byte == b','))?;
+    let behind = behind.split_at(start).1;
+    let ScanStep::Complete(end) = Grammar::new().advance(behind) else { return None };
+    let names = |text| serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(text).ok();
+    let (of_first, of_second) = (names(first)?, names(behind.split_at_checked(end)?.0)?);
+    of_second.keys().all(|name| !of_first.contains_key(name)).then(|| name.clone())
 }
 
 /// The lists of objects among the fields that begin at a position of a text.

@@ -11,11 +11,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use ffmpeg_next::frame;
 use super::clips::{Clips, index, open, source, write};
 use crate::policy::{ImagePolicy, Subsampling};
 use crate::video::convert::FrameConverter;
 use crate::video::decode::ContainerVideo;
+use ffmpeg_next::frame;
 
 /// A frame of a clip, and the size at which it is delivered.
 struct Case<'a> {
