@@ -61,6 +61,7 @@ struct OfLength {
 }
 
 /// By length in bytes. Shifts of 128 bits by numbers that are not constant are several times as slow as reading this.
+#[expect(clippy::indexing_slicing, reason = "there is an element for each length")]
 const OF_LENGTHS: [OfLength; MAX_SHORT_BYTES + 1] = {
     let mut lengths = [OfLength { mask: 0, count: 0 }; MAX_SHORT_BYTES + 1];
     let mut num_bytes = 0;
@@ -181,6 +182,7 @@ impl ShortWord {
     /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the
     /// first byte.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "lengths are taken modulo their number")]
     fn first_of(bytes: u128) -> Option<Self> {
         const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
         const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
