@@ -16,8 +16,8 @@ use crate::storage::Storage;
 pub enum StorageError {
     /// It is named by a URL.
     #[error(
-        "a {scheme}: URL, but this manyframe was built without the feature `stores`, which reaches object stores and web \
-         servers; `cargo build --release` builds it with all features"
+        "this manyframe was built without the feature `stores`, which opens {scheme}: URLs; \
+         `cargo build --release` builds it with all features"
     )]
     Disabled {
         /// The part of the URL before the colon: what follows might be a password.
