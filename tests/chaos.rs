@@ -225,59 +225,6 @@ fn an_index_that_is_killed_goes_on_within_its_file() {
     assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-#[test]
-fn a_build_that_is_killed_goes_on_within_a_long_video() {
-    let mut workshop = Workshop::new();
-    let seconds = amount(12, 60);
-    fs::create_dir_all(workshop.path("media")).unwrap();
-    fs::create_dir_all(workshop.path("bench")).unwrap();
-    for (name, pattern) in [("media/a.mp4", "testsrc2"), ("bench/b.mp4", "testsrc")] {
-        let picture = format!("-f lavfi -i {pattern}=size=960x540:rate=25:duration={seconds} -c:v libx264 -g 50 -bf 2");
-        let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error"]).args(picture.split(' ')).args(["-pix_fmt", "yuv420p"]).arg(workshop.path(name));
-        assert!(command.status().unwrap().success(), "the ffmpeg program, which `make setup` installs");
-    }
-    let said = json!([{ "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": "Colours." }]);
-    let record = json!({ "id": "v", "video": "a.mp4", "start": 0.5, "end": f64::from(seconds as u32) - 0.5, "conversations": said });
-    workshop.add_source("v", "auto", &json!([record]), "");
-    let sampling = "sampling = \"interval\"\ninterval_s = 0.04\nmax_frames = 2000\n";
-    let head = workshop.head.clone().replace("[format]\n", "[format]\nmax_tokens = 1000000\n");
-    let compared = "[mix]\ncheck = \"decode\"\n[decontamination]\nagainst = [\"${here}/bench/b.mp4\"]\n";
-    // The frames of what is compared, and those of a clip.
-    for (command, more) in [("plan", compared), ("build", "deliver = \"clip\"\n")] {
-        workshop.head = format!("{head}[video]\n{sampling}{more}");
-        let pipeline = workshop.pipeline();
-        let start = |out: &str| {
-            let mut command = manyframe(&[command, &pipeline, "--output", out, "--quiet", "--threads", "1"]);
-            command.stdout(Stdio::null()).spawn().unwrap()
-        };
-        let (calm, killed) = (workshop.text(&format!("calm-{command}")), workshop.text(&format!("killed-{command}")));
-        let started = Instant::now();
-        assert!(start(&calm).wait().unwrap().success());
-        let elapsed = started.elapsed();
-        let has_journal = || {
-            let files = files_below(Path::new(&format!("{killed}.work")));
-            files.iter().any(|path| path.ends_with(".journal") && fs::metadata(path).is_ok_and(|file| file.len() > 0))
-        };
-        let (mut child, started) = (start(&killed), Instant::now());
-        while started.elapsed() < elapsed.mul_f64(0.7) || !has_journal() {
-            assert!(child.try_wait().unwrap().is_none() && started.elapsed() < 2 * elapsed, "{command}: {elapsed:?}");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        // Its worker ends with it.
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let started = Instant::now();
-        assert!(start(&killed).wait().unwrap().success());
-        println!("{command}: {elapsed:?} in a calm one, {:?} after a kill at 70 % of it", started.elapsed());
-        assert!(started.elapsed() < elapsed.mul_f64(0.8), "{command}");
-        assert!(!has_journal());
-        if command == "build" {
-            assert_eq!(files_of(Path::new(&killed)), files_of(Path::new(&calm)));
-        }
-    }
-}
-
 /// Visuals in a journal, the last of which may be cut short.
 fn num_journaled(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();

@@ -149,6 +149,10 @@ fn neither_repetitions_nor_records_that_are_left_out_make_a_loss_smaller() {
     let path = built.dataset.join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     manifest["manyframe_version"] = json!("0.0.9");
+    let facts = built.dataset.join("build.json");
+    let mut older: Value = serde_json::from_slice(&fs::read(&facts).unwrap()).unwrap();
+    older["manyframe_version"] = json!("0.0.9");
+    fs::write(&facts, older.to_string()).unwrap();
     let mut verified = |repeats: Option<u64>, code: i32| {
         manifest["sources"][0].as_object_mut().unwrap().remove("num_rejected_repeats");
         repeats.map(|number| manifest["sources"][0]["num_rejected_repeats"] = json!(number));
@@ -300,11 +304,11 @@ fn a_file_that_may_not_be_opened_costs_what_is_in_it_and_is_loud() {
 fn a_text_beside_an_image_that_may_not_be_opened_costs_its_record_only() {
     let mut workshop = Workshop::new();
     for number in 0..30 {
-        workshop.write(&format!("samples/{number:02}.jpg"), photo(number, 40, 30));
-        workshop.write(&format!("samples/{number:02}.txt"), "A photo.");
+        workshop.write(&format!("media/{number:02}.jpg"), photo(number, 40, 30));
+        workshop.write(&format!("media/{number:02}.txt"), "A photo.");
     }
-    workshop.add_source_file("a", "auto", "samples", "");
-    let closed = workshop.path("samples/03.txt");
+    workshop.add_source_file("a", "auto", "media", "");
+    let closed = workshop.path("media/03.txt");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     // One of 30 is within the share that is allowed.
     build_unprivileged(&workshop, &[], 0);

@@ -20,6 +20,17 @@ pub(crate) fn remove_misfits(directory: &Path) -> Result<(), FileError> {
     remove_below(directory, MOST_LEVELS)
 }
 
+/// Whether manyframe keeps something under this name in a work directory itself, where others may have left their files.
+fn is_of_work(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_key = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.split_once('-') {
+        Some(("plan", key)) => is_key(key),
+        Some(("media", rest)) => rest.ends_with(".parquet"),
+        _ => matches!(name, "lock" | "index" | "listings" | "videos" | "rate.json" | "crashes.json"),
+    }
+}
+
 fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
     for entry in fs::read_dir(directory).map_err(FileError::read(directory))? {
         let entry = entry.map_err(FileError::read(directory))?;
@@ -39,6 +50,9 @@ fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
             }
             Err(error) => return Err(FileError::read(&path)(error)),
         };
+        if num_levels == MOST_LEVELS && !is_of_work(&path) && (kind.is_dir() || kind.is_file()) {
+            continue;
+        }
         let fits = match should_be_directory(&path) {
             Some(true) => kind.is_dir(),
             Some(false) => kind.is_file(),
