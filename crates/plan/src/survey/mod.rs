@@ -4,18 +4,22 @@
 //! Some records of each annotation file are read, from all of it, and their media looked for. Nothing is decoded.
 
 mod entries;
+mod form;
 mod groups;
 mod joined;
 mod roots;
 mod sampled;
+mod splits;
+mod unused;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{MediaKind, Record, Rejection};
 use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
 use self::entries::Entries;
+use self::form::form_of;
 use self::groups::FileGroup;
 use self::joined::joined_options;
 use self::roots::{Roots, find_roots};
@@ -48,6 +52,10 @@ pub struct FoundSource {
     pub annotations: String,
     /// Number of files.
     pub num_files: usize,
+    /// What its records are, for people, such as `LLaVA conversations`.
+    pub form: String,
+    /// Whether its name says that it is to be held out from training, and another source is there to train on: its split.
+    pub held_out: Option<&'static str>,
     /// Whether all of its records are texts.
     pub is_text: bool,
     /// What reads them, besides the kind.
@@ -86,6 +94,8 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
     let mut entries = Entries::below(paths)?;
     let unread = std::mem::take(&mut entries.unread);
     let mut survey = Survey { unread, is_partial: entries.is_partial, ..Survey::default() };
+    // Why archives have no record that could be delivered.
+    let mut archives = BTreeMap::new();
     for group in &entries.annotations {
         let Some(first) = group.paths.first() else { continue };
         if group.pattern.contains("${") {
@@ -102,9 +112,12 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
                 survey.unread.push((first.clone(), reason));
             }
             Err(error) if !is_archive => survey.unread.push((first.clone(), reason_of(error))),
-            Ok(_) | Err(_) => {}
+            Ok(source) => _ = source.rejection.map(|it| archives.insert(first.clone(), it.to_string())),
+            Err(_) => {}
         }
     }
+    splits::hold_out(&mut survey.sources);
+    unused::add_unused(&mut survey, &entries, &archives);
     survey.datasets = entries.datasets;
     survey.tokenizers = entries.tokenizers;
     Ok(survey)
@@ -148,6 +161,8 @@ fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> R
     Ok(FoundSource {
         annotations: group.pattern.clone(),
         num_files: group.paths.len(),
+        form: form_of(group, options, (&first_fields, records.first())),
+        held_out: None,
         is_text,
         options: options.clone(),
         scores: first_fields.keys().filter(is_score).cloned().collect(),
