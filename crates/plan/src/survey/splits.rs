@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::FoundSource;
+use super::found::FoundSource;
 
 const TRAINING: &[&str] = &["train", "training"];
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Survey;
 use super::entries::Entries;
+use super::found::Survey;
 
 /// Adds what no source uses to what is not read. `rejected` says of archives why none of their samples can be delivered.
 pub(super) fn add_unused(survey: &mut Survey, entries: &Entries, rejected: &BTreeMap<PathBuf, String>) {
