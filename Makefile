@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test wheel clients chaos cluster stores parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test wheel clients browser chaos cluster stores parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
@@ -13,6 +13,7 @@ help:
 	@echo 'make wheel     the Python package with the command line and FFmpeg in it, in out/wheel; installed and tried in an environment of its own'
 	@echo 'make clients   the same with Megatron-Energon, Megatron-Bridge, MosaicML Streaming and wids (6 GB of packages);'
 	@echo '               MANYFRAME_LONGLLAVA=DIR: also with the dataset class of LongLLaVA, whose repository is in DIR'
+	@echo 'make browser   reports in Chromium at two widths, with screenshots in target/tmp/browser (apt package)'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
 	@echo 'make stores    uploads to Ceph, s3s and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
@@ -50,6 +51,11 @@ clients: setup
 	tests/setup/python.sh .env/python clients
 	python3 pipelines/demo/fetch.py .env/demo
 	MANYFRAME_CLIENTS=1 $(CARGO) test --workspace --locked --test tests -- clients:: readme:: python_package:: export::packed_parquet --nocapture
+
+browser: setup
+	@tests/setup/system.sh browser
+	python3 pipelines/demo/fetch.py .env/demo
+	MANYFRAME_BROWSER=1 $(CARGO) test --workspace --locked --test tests -- browser:: --nocapture
 
 chaos: setup
 	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1

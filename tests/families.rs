@@ -427,7 +427,7 @@ fn a_model_that_is_none_of_the_families_is_described_by_its_law_and_tokens() {
     };
     assert!(problems("").contains("model.law of custom: there is none"), "{}", problems(""));
     let unknown = problems("law = { fixed = { token = 3 } }");
-    assert!(unknown.contains("model.law: unknown field `token`"), "{unknown}");
+    assert!(unknown.contains("model.law: \"token\" is not a setting"), "{unknown}");
     let crossed = problems("law = { tiles = { min_tiles = 9, max_tiles = 4 } }");
     assert!(crossed.contains("min_tiles = 9 is more than 4"), "{crossed}");
     let foreign = problems("law = { tiles = {} }\nplaceholder = \"<my_image>\"");

@@ -497,3 +497,21 @@ fn directory_with_tokenizer(directory: &Path) -> std::path::PathBuf {
     fs::copy(directory.parent().unwrap().join("tokenizer.model"), directory.join("tokenizer.model")).unwrap();
     directory.to_owned()
 }
+
+#[test]
+fn records_that_are_not_sorted_by_image_are_said_to_have_merged_nothing() {
+    let home = home();
+    let data = home.path();
+    for number in 0..2 {
+        write(data, &format!("{number}.jpg"), photo(number, 64, 48));
+    }
+    let of = |id: u32| json!({"id": id, "image": format!("{}.jpg", id % 2), "question": format!("What {id}?"), "answer": "A beach."});
+    write(data, "q.jsonl", lines(&(0..4).map(of).collect::<Vec<_>>()));
+    let file = data.join("p.toml").display().to_string();
+    stdout(&["init", &data.display().to_string(), "--output", &file]);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}merge = \"by_media\"\n")).unwrap();
+    let output = run(&["build", &file, "--output", &data.join("out").display().to_string()], 0);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("merged none of 4 records: none shows the same images as the one before it"), "{said}");
+}

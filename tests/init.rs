@@ -276,3 +276,65 @@ fn questions_are_asked_and_an_empty_line_takes_what_is_proposed() {
         "{text}"
     );
 }
+
+#[test]
+fn what_no_record_names_is_said_and_splits_that_are_held_out_are_comments() {
+    let home = home();
+    let data = home.path();
+    let file = data.join("pipeline.toml").display().to_string();
+    let said_of = |directory: &str, code: i32| {
+        let output = run(&["init", &data.join(directory).display().to_string(), "--output", &file], code);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    write(data, "pictures/cats/1.jpg", photo(1, 64, 48));
+    write(data, "pictures/dogs/2.jpg", photo(2, 64, 48));
+    write(data, "pictures/dogs/3.mp4", "");
+    let said = said_of("pictures", 2);
+    assert!(said.contains("3 images and videos here and in another directory that no record names"), "{said}");
+    write(data, "packed/all.zip", "PK");
+    write(data, "packed/pages.tar", tar_with("1.tiff", &photo(1, 64, 48)));
+    write(data, "packed/captions.txt", "image,caption\n1.jpg,A beach.\n");
+    write(data, "packed/saved/data-00000-of-00001.arrow", b"\xff\xff\xff\xff\x10\x02\0\0\x10\0\0\0");
+    let said = said_of("packed", 2);
+    for expected in [
+        "all.zip\n    not read: no record names what is in it; if records are in it, too, unpack it: unzip ",
+        "pages.tar\n    not read: ",
+        "captions.txt\n    not read: a table in a file of text; give it a name that ends with .csv",
+        "an Arrow file of Hugging Face `datasets`; write it as Parquet: datasets.Dataset.from_file(",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+
+    let repository = data.join("hub/datasets--me--beach");
+    for revision in ["aaaa", "bbbb"] {
+        let record = json!([{"question": format!("What is {revision}?"), "answer": "A beach."}]);
+        write(&repository, &format!("snapshots/{revision}/data.json"), record.to_string());
+    }
+    write(&repository, "refs/main", "bbbb");
+    let said = said_of("hub", 0);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(said.contains("snapshots/aaaa\n    not read: another revision; refs/main names bbbb"), "{said}");
+    assert!(text.contains("snapshots/bbbb/data.json") && text.matches("[[source]]").count() == 1, "{text}");
+    assert!(said.contains("1 of 1 sampled record read as questions and answers, in JSON, the first"), "{said}");
+    fs::remove_file(&file).unwrap();
+
+    for split in ["train", "validation", "test"] {
+        let record = json!([{"image": "1.jpg", "caption": format!("Of {split}.")}]);
+        write(data, &format!("splits/{split}/metadata.json"), record.to_string());
+        write(data, &format!("splits/{split}/1.jpg"), photo(1, 64, 48));
+    }
+    fs::copy(data.join("tokenizer.model"), data.join("splits/tokenizer.model")).unwrap();
+    let (said, built) = built(&data.join("splits"));
+    assert_delivered(&built, 1, 1);
+    assert!(said.contains("the test split, which is not trained on: its table is commented out"), "{said}");
+    assert!(said.contains(&format!("1 of 1 media found in {}", data.join("splits/train").display())), "{said}");
+    let text = fs::read_to_string(data.join("splits/pipeline.toml")).unwrap();
+    assert!(
+        text.contains("\n[[source]]\nname = \"train-metadata\"") && text.matches("\n# [[source]]").count() == 2,
+        "{text}"
+    );
+
+    let odd = data.join("odd 'name'.toml").display().to_string();
+    let said = stdout(&["init", &data.join("hub").display().to_string(), "--output", &odd]);
+    assert!(said.contains("/odd '\\''name'\\''.toml'\n"), "{said}");
+}

@@ -4,8 +4,8 @@ use std::fs;
 
 use manyframe_dataset::{DatasetDifference, RecordJson};
 use manyframe_engine::{
-    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, NeedleCell, SettingsAnswer, StatusAnswer, VerifyAnswer,
-    WhyAnswer,
+    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, NeedleCell, PackAnswer, PlanAnswer, SettingsAnswer,
+    StatusAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ fn the_schemas_of_answers_are_generated_from_the_types() {
     compare_type::<CheckAnswer>("commands/check.schema.json");
     compare_type::<CleanAnswer>("commands/clean.schema.json");
     compare_type::<DatasetDifference>("commands/diff.schema.json");
+    compare_type::<PackAnswer>("commands/pack.schema.json");
+    compare_type::<PlanAnswer>("commands/plan.schema.json");
+    compare_type::<UploadAnswer>("commands/upload.schema.json");
     compare_type::<SettingsAnswer>("commands/diff-settings.schema.json");
     compare_type::<ExportAnswer>("commands/export.schema.json");
     compare_type::<RecordJson>("commands/ls-line.schema.json");
@@ -30,7 +33,10 @@ fn the_schemas_of_answers_are_generated_from_the_types() {
 /// The answers of a command, each of which fits its schema.
 fn answers(schema: &str, arguments: &[&str], code: i32) -> Vec<Value> {
     let text = String::from_utf8(run(&[arguments, &["--json"]].concat(), code).stdout).unwrap();
-    let schema = fs::read(root().join(format!("schemas/commands/{schema}.schema.json"))).unwrap();
+    // What commands print of a file or sample is what that has.
+    let of_file = root().join(format!("schemas/{schema}.schema.json"));
+    let of_command = root().join(format!("schemas/commands/{schema}.schema.json"));
+    let schema = fs::read(if of_command.exists() { of_command } else { of_file }).unwrap();
     let validator = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
     let answers: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap();
     for answer in &answers {
@@ -80,6 +86,21 @@ fn every_answer_fits_its_schema() {
     assert_eq!((&built["total"], &built["sources"]), (&manifest["total"], &manifest["sources"]));
     assert_eq!(answer("build", &["build", &pipeline, "--accept-rejects"], 0)["action"], "nothing");
     run(&["build", &pipeline, "--output", &other, "--accept-rejects", "--set", "source.a.take=2", "--quiet"], 0);
+
+    let planned = ["plan", &pipeline, "--ranks", "2", "--forecast", "2x4", "--price-moved", "1"];
+    let planned = answer("plan", &planned, 0);
+    assert_eq!((&planned["name"], planned["forecast"].as_array().unwrap().len()), (&manifest["name"], 1));
+    assert_eq!(answer("manifest", &["inspect", &out], 0), manifest);
+    let id = answers("ls-line", &["ls", &out, "--status", "delivered", "--limit", "1"], 0)[0]["id"].clone();
+    assert_eq!(answer("sample", &["inspect", &out, id.as_str().unwrap()], 0)["id"], id);
+    let packed = answer("pack", &["pack", &other, "--ranks", "2,4"], 0);
+    assert_eq!(packed["forecast"].as_array().unwrap().len(), 2);
+    let uploaded = answer("upload", &["upload", &out, &workshop.text("bucket")], 0);
+    assert!(uploaded["survey"]["new"].as_array().unwrap().iter().any(|path| path == "ledger.parquet"), "{uploaded}");
+    let model = workshop.text("model");
+    run(&["model", "init", &model, "--preset", "tiny"], 0);
+    let measured = answer("validation", &["validate", &other, "--model", &model, "--samples", "1"], 0);
+    assert_eq!(measured["total"]["num_samples"], 1);
 
     assert_eq!(answer("verify", &["verify", &out], 0)["is_ok"], true);
     let why = answer("why", &["why", &out, "4"], 0);

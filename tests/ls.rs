@@ -36,6 +36,39 @@ fn records_are_listed_by_what_became_of_them() {
     let both = list(&["--status", "rejected", "--source", "videochat2"]);
     assert!(both.iter().all(|listed| listed["status"] == "rejected" && listed["source"] == "videochat2"));
 
+    let first = all.iter().find(|listed| listed["status"] == "delivered").unwrap();
+    let (source, least) = (first["source"].as_str().unwrap(), first["num_tokens"].as_u64().unwrap());
+    let large =
+        list(&["--where", &format!("num_tokens >= {least} and status == 'delivered' and source in ['{source}']")]);
+    let is_large = |listed: &&Value| {
+        listed["num_tokens"].as_u64() >= Some(least) && listed["status"] == "delivered" && listed["source"] == source
+    };
+    assert!(!large.is_empty() && large.len() == all.iter().filter(is_large).count());
+    let frames = list(&["--where", "num_frames > 0"]);
+    assert!(!frames.is_empty() && frames.iter().all(|listed| listed["num_frames"].as_u64() > Some(0)));
+
+    let reader = manyframe_dataset::DatasetReader::open(&built.dataset).unwrap();
+    let samples = built.ledger.iter().filter_map(|row| reader.read_sample(row).unwrap());
+    let prompts: Vec<(String, String)> =
+        samples.map(|sample| (sample.id.to_string(), sample.prompt.to_lowercase())).collect();
+    let word = prompts[0].1.split_whitespace().find(|word| word.len() > 4 && !word.contains('<')).unwrap();
+    let mut expected: Vec<_> =
+        prompts.iter().filter(|(_, prompt)| prompt.contains(word)).map(|(id, _)| id.as_str()).collect();
+    let found = list(&["--text", &word.to_uppercase()]);
+    let mut found: Vec<_> = found.iter().map(|listed| listed["id"].as_str().unwrap()).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert!(!found.is_empty() && found == expected, "{word:?}: {found:?} {expected:?}");
+    assert!(list(&["--text", "no prompt has this"]).is_empty());
+    for (condition, expected) in [
+        ("num_token > 1", "--where: a record has no \"num_token\"; it has "),
+        ("num_tokens >", "ends where a field or value belongs"),
+        ("source > 1", "--where \"source > 1\": source is "),
+    ] {
+        let wrong = String::from_utf8(run(&["ls", &dataset, "--where", condition], 2).stderr).unwrap();
+        assert!(wrong.contains(expected), "{wrong}");
+    }
+
     let ids = stdout(&["ls", &dataset, "--status", "rejected", "--reason", "media_missing", "--ids"]);
     let first = ids.lines().next().unwrap();
     assert!(stdout(&["why", &dataset, first]).contains("rejected: media_missing"));

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests write fixtures and read their own settings")]
 
 mod anywhere;
+mod browser;
 mod budgets;
 mod chaos;
 mod cli;

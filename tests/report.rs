@@ -22,6 +22,34 @@ fn cells(page: &str, heading: &str, name: &str) -> Vec<String> {
     cells.map(|cell| cell.split_once("</td>").unwrap().0.replace(',', "")).collect()
 }
 
+/// The numbers of the bins of a histogram.
+fn bins(page: &str, title: &str) -> Vec<u64> {
+    let chart = page.split_once(&format!("<h3>{title}</h3>")).unwrap().1.split_once("</svg>").unwrap().0;
+    let titles = chart.split("<title>").skip(1).map(|rest| rest.split_once("</title>").unwrap().0);
+    titles.map(|title| title.rsplit_once(": ").unwrap().1.replace(',', "").parse().unwrap()).collect()
+}
+
+/// How many visuals of a dataset have which ratio of width to height, as its samples state their sizes.
+fn aspect_ratios(dataset: &std::path::Path) -> Vec<u64> {
+    let ends = [1.0 / 3.0, 0.5, 2.0 / 3.0, 0.95, 1.05, 1.5, 2.0, 3.0, f64::INFINITY];
+    let mut counts = vec![0; ends.len()];
+    let reader = manyframe_dataset::DatasetReader::open(dataset).unwrap();
+    for row in reader.ledger().unwrap() {
+        for visual in reader.read_sample(&row.unwrap()).unwrap().iter().flat_map(|sample| &sample.visuals) {
+            let ratio = f64::from(visual.width_px) / f64::from(visual.height_px);
+            counts[ends.iter().position(|end| ratio < *end - 1e-9).unwrap()] += 1;
+        }
+    }
+    counts
+}
+
+/// The share of what is drawn of all sources that a number is.
+fn share_in_percent(drawn: u64, manifest: &manyframe_dataset::Manifest) -> String {
+    let all: u64 = manifest.sources.iter().map(|source| source.budget.asked.drawn).sum();
+    let percent = 100.0 * drawn as f64 / all as f64;
+    if percent >= 9.95 { format!("{percent:.0}") } else { format!("{percent:.1}") }
+}
+
 #[test]
 fn every_number_is_that_of_the_manifest() {
     let dataset = &stages()[2];
@@ -30,6 +58,11 @@ fn every_number_is_that_of_the_manifest() {
     for source in &manifest.sources {
         let Some(delivered) = Some(source.delivered).filter(|total| total.num_samples > 0) else { continue };
         let mix = cells(&page, "The mix", &source.budget.name);
+        let asked = &source.budget.asked;
+        assert_eq!(mix[1..3], [asked.amount.round() as u64, asked.drawn].map(|number| number.to_string()), "{mix:?}");
+        let is_one_unit = manifest.sources.iter().all(|other| other.budget.asked.unit == asked.unit);
+        let drawn = format!("title=\"drawn: {} %\"", share_in_percent(asked.drawn, &manifest));
+        assert_eq!(page.contains(&drawn), is_one_unit, "{mix:?}");
         let expected =
             [delivered.num_samples, delivered.cost.num_tokens(), delivered.cost.num_images, delivered.cost.num_frames];
         assert_eq!(
@@ -52,6 +85,21 @@ fn every_number_is_that_of_the_manifest() {
         assert!(figures.contains(&format!("<b>{number}</b>")), "{number}: {figures}");
     }
     assert!(page.contains("tokens per pack") && page.contains("<h2>Packs</h2>"));
+    let pack = manifest.pack.as_ref().unwrap();
+    let report = &pack.summary.report;
+    for (what, balance) in [
+        ("tokens", &report.token_balance),
+        ("images", &report.image_balance),
+        ("visual tokens", &report.visual_token_balance),
+    ] {
+        assert_eq!(cells(&page, "Packs", what)[0], format!("{:.3}", balance.max_over_mean), "{what}");
+    }
+    let packs = page.split_once("<h2>Packs</h2>").unwrap().1.replace(',', "");
+    assert!(packs.contains(&format!("{} ranks are idle", report.num_idle_ranks)), "{packs}");
+    assert!(packs.contains(&format!("Balance over {} rank", pack.summary.settings.ranks)));
+    let numbers = [report.num_packs, report.num_steps, u64::from(pack.summary.capacity_tokens)];
+    assert!(packs.contains(&format!("<tr>{}", numbers.map(|number| format!("<td>{number}</td>")).concat())));
+    assert_eq!(bins(&page, "aspect ratios of images and videos"), aspect_ratios(dataset));
     for outside in ["http://", "https://", "src=\"/", "@import", "url("] {
         assert!(!page.replace("data:image/jpeg", "").contains(outside), "{outside}");
     }
@@ -102,7 +150,7 @@ fn rows(page: &str, heading: &str, name: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-fn page_with(dataset: &str, more: &[&str]) -> String {
+pub(crate) fn page_with(dataset: &str, more: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("report.html").display().to_string();
     stdout(&[&["report", dataset, "--output", &file], more].concat());
@@ -177,7 +225,9 @@ fn rejects_and_duplicates_are_shown_with_their_images_where_these_open() {
     long["conversations"][1]["value"] = "word ".repeat(500).into();
     let mut twin = llava("twin", "small.jpg");
     twin["conversations"] = llava("kept", "big.jpg")["conversations"].clone();
-    let records = serde_json::json!([llava("kept", "big.jpg"), twin, long, llava("broken", "broken.jpg")]);
+    let mut mismatched = llava("mismatched", "big.jpg");
+    mismatched["conversations"][0]["value"] = "<image><image>What is shown twice?".into();
+    let records = serde_json::json!([llava("kept", "big.jpg"), twin, long, llava("broken", "broken.jpg"), mismatched]);
     workshop.add_source("a", "llava", &records, "");
     workshop.head =
         workshop.head.replace("[format]\n", "[duplicates]\nremove = \"near\"\n[format]\nmax_tokens = 400\n");
@@ -189,6 +239,8 @@ fn rejects_and_duplicates_are_shown_with_their_images_where_these_open() {
     let of = |code: &str| part(&rejected, &format!("<code>{code}</code>"), "</tr>");
     assert!(of("too_long").contains("data:image/jpeg") && of("too_long").contains("320×240"));
     assert!(!of("media_type").contains("data:image/") && of("media_type").contains("What is shown in picture broken?"));
+    let mismatch = of("placeholder_mismatch");
+    assert!(mismatch.contains("data:image/jpeg") && mismatch.contains("400×300"), "{mismatch}");
     let pair = part(&page, "<h2>Duplicates</h2>", "</article>");
     let (left_out, kept) = pair.split_once("<b>kept</b>").unwrap();
     assert!(left_out.contains("200×150") && left_out.contains("near-duplicate"), "{left_out}");

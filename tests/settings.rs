@@ -46,11 +46,11 @@ fn page(schema: &Value) -> String {
         .filter(is_plain)
         .map(|(name, property)| (name.clone(), property.clone()))
         .collect();
-    write_settings(&mut page, schema, &top);
+    write_settings(&mut page, schema, &top, &Value::Null);
     for (name, table) in tables(schema) {
         let brackets = if name == "source" { format!("[[{name}]]") } else { format!("[{name}]") };
         write!(page, "\n## `{brackets}`\n\n{}\n\n", lines(&table["description"])).unwrap();
-        write_settings(&mut page, schema, table["properties"].as_object().unwrap());
+        write_settings(&mut page, schema, table["properties"].as_object().unwrap(), &table["required"]);
     }
     write_families(&mut page, schema);
     page
@@ -64,24 +64,27 @@ fn write_families(page: &mut String, schema: &Value) {
         write!(page, "\n### `family = \"{name}\"`\n\n{}\n\n", lines(&variant["description"])).unwrap();
         let mut settings = variant["properties"].as_object().unwrap().clone();
         settings.remove("family");
-        write_settings(page, schema, &settings);
+        write_settings(page, schema, &settings, &Value::Null);
         for (table, property) in &settings {
             if let Some(found) = definition(schema, property).filter(|found| found.get("properties").is_some()) {
                 write!(page, "\n`[model.{table}]`: {}\n\n", lines(&property["description"])).unwrap();
-                write_settings(page, schema, found["properties"].as_object().unwrap());
+                write_settings(page, schema, found["properties"].as_object().unwrap(), &Value::Null);
             }
             for (variant, found) in variants(schema, property).filter_map(|variant| table_of(schema, variant)) {
                 write!(page, "\n`[model.{table}.{variant}]`: {}\n\n", lines(&found["description"])).unwrap();
-                write_settings(page, schema, found["properties"].as_object().unwrap());
+                write_settings(page, schema, found["properties"].as_object().unwrap(), &Value::Null);
             }
         }
     }
 }
 
-fn write_settings(page: &mut String, schema: &Value, settings: &Map<String, Value>) {
+/// `required` lists the settings that have no default, and cannot be absent.
+fn write_settings(page: &mut String, schema: &Value, settings: &Map<String, Value>, required: &Value) {
+    let is_required = |name: &str| required.as_array().into_iter().flatten().any(|required| required == name);
     page.push_str("| setting | default | meaning |\n|---|---|---|\n");
     for (name, property) in settings {
         let default = match property.get("default") {
+            None if is_required(name) => "required".to_owned(),
             None | Some(Value::Null | Value::Object(_)) => String::new(),
             Some(Value::String(text)) if text.is_empty() => String::new(),
             Some(default) => format!("`{default}`"),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the system packages that the build and the tests need, if they are missing: with apt-get, on Debian and its relatives.
-# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity|cluster|stores|wheel`: also what that target needs.
+# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity|cluster|stores|wheel|browser`: also what that target needs.
 set -eu
 
 missing=""
@@ -34,6 +34,7 @@ case "${1:-}" in
   parity) need npm command -v npm ;;
   # The wheel holds a copy of zlib.
   wheel) need zlib1g-dev has_file /usr/lib/*/libz.a /usr/lib*/libz.a ;;
+  browser) need chromium command -v chromium ;;
   cluster)
     need slurmctld command -v slurmctld
     need slurmd command -v slurmd

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
 use manyframe_dataset::Status;
 use manyframe_pipeline::{Override, SequenceParallel};
+use manyframe_sources::Condition;
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
 
@@ -310,6 +311,13 @@ pub(crate) struct LsArguments {
     /// Only samples that were shortened to fit.
     #[arg(long)]
     pub(crate) shortened: bool,
+    /// Only records of which this is true, as `source.where` writes it: "num_tokens > 4000 and source in ['a', 'b']". Its fields are
+    /// those that --json prints.
+    #[arg(long = "where", value_name = "CONDITION", value_parser = Condition::parse)]
+    pub(crate) condition: Option<Condition>,
+    /// Only samples whose prompt has this text in it, in small or capital letters. Reads the shards, but no image.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     /// List at most so many. Default: 1,000 in the table, otherwise all.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,

@@ -2,59 +2,30 @@
 
 use std::time::Duration;
 
-use manyframe_engine::{Bound, PlannedBuild, RateBasis, RunForecast};
-use serde::Serialize;
-use serde_json::{Value, json};
+use manyframe_engine::{Bound, BuildForecast, PlannedBuild, RateBasis, RunForecast};
 
 use crate::args::BuildForecastArguments;
 use crate::table::{Table, bytes, percent};
 
 const GB: f64 = 1e9;
 
-/// What one build moves, and what its dataset takes, at the prices of the arguments.
-#[derive(Clone, Copy, Serialize)]
-struct Costs {
-    /// Of reading sources and writing shards, once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_of_moving: Option<f64>,
-    /// Of a month.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_of_storing: Option<f64>,
-}
-
-impl Costs {
-    fn of(forecast: &RunForecast, arguments: &BuildForecastArguments) -> Self {
-        let RunForecast { read_bytes, written_bytes, .. } = forecast;
-        Self {
-            cost_of_moving: arguments.price_moved.map(|price| (read_bytes + written_bytes) / GB * price),
-            cost_of_storing: arguments.price_stored.map(|price| written_bytes / GB * price),
-        }
+/// A forecast with the costs of what one build moves and what its dataset takes, at the prices of the arguments.
+fn with_costs(forecast: RunForecast, arguments: &BuildForecastArguments) -> BuildForecast {
+    let RunForecast { read_bytes, written_bytes, .. } = forecast;
+    BuildForecast {
+        forecast,
+        cost_of_moving: arguments.price_moved.map(|price| (read_bytes + written_bytes) / GB * price),
+        cost_of_storing: arguments.price_stored.map(|price| written_bytes / GB * price),
     }
-}
-
-/// A row of the JSON.
-#[derive(Serialize)]
-struct Row {
-    #[serde(flatten)]
-    forecast: RunForecast,
-    #[serde(flatten)]
-    costs: Costs,
 }
 
 fn forecasts(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> Vec<(RunForecast, RateBasis)> {
     arguments.forecast.iter().map(|workers| planned.forecast(*workers)).collect()
 }
 
-/// Adds the forecasts that are asked for to the JSON of a plan.
-pub(super) fn add_to_json(plan: &mut Value, planned: &PlannedBuild, arguments: &BuildForecastArguments) {
-    let forecasts = forecasts(planned, arguments);
-    if let (Value::Object(plan), false) = (plan, forecasts.is_empty()) {
-        let row = |(forecast, _): &(RunForecast, RateBasis)| Row {
-            forecast: *forecast,
-            costs: Costs::of(forecast, arguments),
-        };
-        plan.insert("build_forecast".to_owned(), json!(forecasts.iter().map(row).collect::<Vec<_>>()));
-    }
+/// The forecasts that are asked for.
+pub(super) fn answers(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> Vec<BuildForecast> {
+    forecasts(planned, arguments).into_iter().map(|(forecast, _)| with_costs(forecast, arguments)).collect()
 }
 
 /// A table with a row for each of the clusters that are asked for.
@@ -84,7 +55,7 @@ pub(super) fn render(planned: &PlannedBuild, arguments: &BuildForecastArguments)
         }
     });
     text.push_str(&format!("a build reads {} and writes {}", bytes(read as u64), bytes(written as u64)));
-    let costs = Costs::of(&first, arguments);
+    let costs = with_costs(first, arguments);
     if let Some(cost) = costs.cost_of_moving {
         text.push_str(&format!(", which costs {cost:.2}"));
     }

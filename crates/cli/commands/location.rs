@@ -40,15 +40,37 @@ fn suggestion(location: &Path) -> Option<String> {
         let pipeline = manyframe_pipeline::read(location, &[]).ok()?.pipeline;
         return Some(format!("it is a pipeline file, whose dataset is {}", pipeline.file.output.location().display()));
     }
+    if location.is_file() && location.file_name().is_some_and(|name| name == MANIFEST_FILE) {
+        return Some(format!("it is the manifest of one; did you mean {}?", location.parent()?.display()));
+    }
     if !location.is_dir() || location.join(MANIFEST_FILE).exists() {
         return None;
     }
-    let entries = fs::read_dir(location).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    let mut datasets: Vec<PathBuf> = entries.filter(|path| path.join(MANIFEST_FILE).is_file()).collect();
+    if let Some(dataset) = location.to_str()?.trim_end_matches('/').strip_suffix(".work") {
+        let is_there = Path::new(dataset).join(MANIFEST_FILE).is_file();
+        let state = if is_there { "" } else { ", which is not published yet: `manyframe status` shows its build" };
+        return Some(format!("it is the work directory of {dataset}{state}"));
+    }
+    let mut datasets = Vec::new();
+    add_datasets(location, LEVELS, &mut datasets);
     datasets.sort_unstable();
     let more = if datasets.len() > MOST_NAMED { ", …" } else { "" };
     let names: Vec<String> = datasets.iter().take(MOST_NAMED).map(|path| path.display().to_string()).collect();
     (!names.is_empty()).then(|| format!("did you mean {}{more}?", names.join(", ")))
+}
+
+/// Levels of directories in which datasets are looked for.
+const LEVELS: usize = 3;
+
+fn add_datasets(directory: &Path, levels: usize, datasets: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    for path in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()) {
+        if path.join(MANIFEST_FILE).is_file() {
+            datasets.push(path);
+        } else if levels > 1 {
+            add_datasets(&path, levels - 1, datasets);
+        }
+    }
 }
 
 /// What reaches object stores, as the environment says.

@@ -1,9 +1,10 @@
 //! `manyframe ls`: the records of a dataset, one a line.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_core::RejectCode;
+use manyframe_core::{RecordId, RejectCode};
 use manyframe_dataset::{DatasetReader, LedgerRow, RecordJson, Status};
 
 use super::location::open_dataset;
@@ -24,12 +25,14 @@ pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
     let limit = arguments.limit.unwrap_or(if is_table { TABLE_ROWS } else { usize::MAX });
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     check(arguments, &dataset)?;
+    let having_text = arguments.text.as_deref().map(|text| samples_with(&dataset, text)).transpose()?;
     let mut table = Table::new(&["id", "outcome", "tokens", "images", "source", "upstream id"])
         .with_expendable(&["images", "tokens"]);
     let (mut text, mut num_listed, mut num_more) = (String::new(), 0, 0_u64);
     for row in dataset.ledger()? {
         let row = row?;
-        if !is_wanted(arguments, &row) {
+        let is_left_out = having_text.as_ref().is_some_and(|ids| row.shard.is_none() || !ids.contains(&row.id));
+        if is_left_out || !is_wanted(arguments, &row) || !is_true_of(arguments, &row)? {
             continue;
         }
         if num_listed == limit {
@@ -71,7 +74,35 @@ fn check(arguments: &LsArguments, dataset: &DatasetReader) -> Result<()> {
             return Err(UsageError(format!("{reason:?} is no reason; expected one of {}", known.join(", "))).into());
         }
     }
+    if let Some(condition) = &arguments.condition {
+        let known = RecordJson::fields();
+        if let Some(name) = condition.fields().into_iter().find(|name| !known.iter().any(|known| known == name)) {
+            let known = known.join(", ");
+            return Err(UsageError(format!("--where: a record has no {name:?}; it has {known}")).into());
+        }
+    }
     Ok(())
+}
+
+/// The samples whose prompt has a text in it.
+fn samples_with(dataset: &DatasetReader, text: &str) -> Result<HashSet<RecordId>> {
+    let text = text.to_lowercase();
+    let mut ids = HashSet::new();
+    for shard in dataset.shards_of_one_format() {
+        for entry in dataset.sample_entries(shard)? {
+            let sample = entry?.sample;
+            if sample.prompt.to_lowercase().contains(&text) {
+                ids.insert(sample.id);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+fn is_true_of(arguments: &LsArguments, row: &LedgerRow) -> Result<bool> {
+    let Some(condition) = &arguments.condition else { return Ok(true) };
+    let row = serde_json::to_string(&RecordJson::from(row.clone()))?;
+    condition.is_true_of(&row).map_err(|problem| UsageError(format!("--{problem}")).into())
 }
 
 fn is_wanted(arguments: &LsArguments, row: &LedgerRow) -> bool {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_dataset::{PackRow, PackSummary};
+use manyframe_engine::PackAnswer;
 use manyframe_pipeline::{PackTable, PipelineError, SequenceParallel};
 use manyframe_samplers::sequence_parallel::{Cluster, ClusterForecast, RankLayout, SequenceLoad, forecast};
 
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
     let sequences = sequences.map(load).collect::<Result<Vec<_>, _>>()?;
     let forecasts = forecasts(&sequences, &table, &arguments.forecast)?;
     let text = if arguments.json {
-        serde_json::to_string_pretty(&serde_json::json!({ "pack": pack, "forecast": forecasts }))? + "\n"
+        serde_json::to_string_pretty(&PackAnswer { pack, forecast: forecasts })? + "\n"
     } else {
         let index = arguments.dataset.join(&pack.path);
         format!("{}{}\nindex: {}\n", render(&pack.summary), render_forecasts(&forecasts), index.display())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_core::{Cost, Layout};
-use manyframe_engine::{CommitOptions, OpenPlan, RateBasis, TimeEstimate};
+use manyframe_engine::{CommitOptions, OpenPlan, PlanAnswer, RateBasis, TimeEstimate};
 use manyframe_plan::Plan;
 use manyframe_samplers::sequence_parallel::ClusterForecast;
 
@@ -30,9 +30,20 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
         let open = planned.open_plan();
         let forecasts = forecasts(open, &arguments.forecast)?;
         let text = if arguments.json {
-            let mut json = json(open, &forecasts);
-            forecast::add_to_json(&mut json, &planned, &arguments.build);
-            serde_json::to_string_pretty(&json)? + "\n"
+            let plan = &open.plan;
+            let answer = PlanAnswer {
+                plan: open.directory.clone(),
+                key: plan.key,
+                name: plan.pipeline.name.clone(),
+                sources: plan.sources.clone(),
+                total: plan.total(),
+                num_tokens: plan.total().cost.num_tokens(),
+                pack: plan.pack.clone(),
+                forecast: forecasts,
+                tasks: plan.tasks.clone(),
+                build_forecast: forecast::answers(&planned, &arguments.build),
+            };
+            serde_json::to_string_pretty(&answer)? + "\n"
         } else {
             let num_threads = pool.current_num_threads();
             let estimate = render_estimate(planned.time_estimate(num_threads), num_threads);
@@ -64,21 +75,6 @@ fn render_estimate(estimate: TimeEstimate, num_threads: usize) -> String {
         RateBasis::RoughGuess => "a rough guess; after the first build, its speed is used",
     };
     format!("time: about {duration} with {} ({basis})\n", plural(num_threads as u64, "thread"))
-}
-
-fn json(open: &OpenPlan, forecasts: &[ClusterForecast]) -> serde_json::Value {
-    let plan = &open.plan;
-    serde_json::json!({
-        "plan": open.directory,
-        "key": plan.key,
-        "name": plan.pipeline.name,
-        "sources": plan.sources,
-        "total": plan.total(),
-        "num_tokens": plan.total().cost.num_tokens(),
-        "pack": plan.pack,
-        "forecast": forecasts,
-        "tasks": plan.tasks,
-    })
 }
 
 /// The tables that `plan` prints.

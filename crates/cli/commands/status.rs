@@ -74,7 +74,7 @@ fn render(state: &StatusAnswer) -> String {
             }
         }
         (None, Some(error)) => line("next", &format!("a build would fail: {error}")),
-        (None, None) => line("next", "not known: there is neither a pipeline file nor a dataset"),
+        (None, None) => line("next", "not known here: name the pipeline file, as in `manyframe status FILE`"),
     }
     text
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use manyframe_base::files::work_directory;
 use manyframe_base::is_url;
 use manyframe_dataset::Names;
+use manyframe_engine::UploadAnswer;
 use manyframe_transfer::{ReplacedUploads, StagedShards, Survey, Upload, UploadOptions, Uploaded};
 
 use super::location::open_storage;
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCo
         if arguments.json { json(&survey)? } else { render(&survey, arguments.replacing.delete, "would upload") }
     } else {
         let uploaded = upload.run()?;
-        if arguments.json { uploaded_json(&uploaded)? } else { render_uploaded(&uploaded, arguments) }
+        if arguments.json { uploaded_json(uploaded)? } else { render_uploaded(&uploaded, arguments) }
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -54,15 +55,10 @@ fn json(survey: &Survey) -> Result<String> {
     Ok(serde_json::to_string_pretty(survey)? + "\n")
 }
 
-fn uploaded_json(uploaded: &Uploaded) -> Result<String> {
-    let value = serde_json::json!({
-        "survey": uploaded.survey,
-        "manifest_digest": uploaded.manifest_digest,
-        "num_parts": uploaded.num_parts,
-        "num_kept_parts": uploaded.num_kept_parts,
-        "num_removed": uploaded.num_removed,
-    });
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+fn uploaded_json(uploaded: Uploaded) -> Result<String> {
+    let Uploaded { survey, manifest_digest, num_parts, num_kept_parts, num_removed } = uploaded;
+    let answer = UploadAnswer { survey, manifest_digest, num_parts, num_kept_parts, num_removed };
+    Ok(serde_json::to_string_pretty(&answer)? + "\n")
 }
 
 fn render(survey: &Survey, deletes: bool, verb: &str) -> String {

@@ -37,20 +37,38 @@ pub struct RecordJson {
     pub shard: Option<String>,
     /// Its number among the samples of that shard, from 0.
     pub shard_row: Option<u64>,
+    /// Its position in the order of delivery, from 0.
+    pub position: Option<u64>,
     /// The layout of its sample; null if it was rejected before it was measured, as the numbers below.
     pub layout: Option<Layout>,
     /// Turns of its conversation.
     pub num_turns: Option<u32>,
     /// Tokens of its sample.
     pub num_tokens: Option<u64>,
+    /// Those of text, delimiters and template included.
+    pub text_tokens: Option<u64>,
+    /// Those of images and videos.
+    pub visual_tokens: Option<u64>,
     /// Images, frames and tiles of its sample.
     pub num_images: Option<u64>,
+    /// Those of them that are frames.
+    pub num_frames: Option<u64>,
     /// Where it was read from.
     pub origin: String,
 }
 
+impl RecordJson {
+    /// The names of its fields.
+    pub fn fields() -> Vec<String> {
+        let schema = schemars::schema_for!(Self);
+        let names = schema.get("properties").and_then(|properties| properties.as_object());
+        names.into_iter().flat_map(|names| names.keys().cloned()).collect()
+    }
+}
+
 impl From<LedgerRow> for RecordJson {
     fn from(row: LedgerRow) -> Self {
+        let cost = row.measured.map(|(cost, _)| cost);
         Self {
             id: row.id,
             status: row.status,
@@ -58,10 +76,14 @@ impl From<LedgerRow> for RecordJson {
             repetition: row.repetition,
             shard: row.shard.map(|shard| shard.to_string()),
             shard_row: row.shard_row,
+            position: row.position,
             layout: row.measured.map(|(_, layout)| layout),
             num_turns: row.num_turns,
-            num_tokens: row.measured.map(|(cost, _)| cost.num_tokens()),
-            num_images: row.measured.map(|(cost, _)| cost.num_images),
+            num_tokens: cost.map(|cost| cost.num_tokens()),
+            text_tokens: cost.map(|cost| cost.text_tokens),
+            visual_tokens: cost.map(|cost| cost.visual_tokens),
+            num_images: cost.map(|cost| cost.num_images),
+            num_frames: cost.map(|cost| cost.num_frames),
             origin: row.origin.to_string(),
             source: row.source,
             subset: row.subset,

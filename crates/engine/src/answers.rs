@@ -6,10 +6,12 @@
 use std::path::PathBuf;
 
 use manyframe_core::{Digest, Total};
-use manyframe_dataset::{PackSummary, RecordJson, SourceSummary, WorkDone};
+use manyframe_dataset::{PackEntry, PackSummary, RecordJson, SourceBudget, SourceSummary, WorkDone};
 use manyframe_pipeline::{Problem, SettingDifference};
-use manyframe_plan::SourceReuse;
+use manyframe_plan::{SourceReuse, TaskHeader};
+use manyframe_samplers::sequence_parallel::ClusterForecast;
 use manyframe_storage::Stores;
+use manyframe_transfer::Survey;
 use manyframe_validate::measure::Report;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,6 +20,7 @@ use crate::build::{BuildAction, BuildOutcome};
 use crate::committed::Committed;
 use crate::error::EngineError;
 use crate::exported::Exported;
+use crate::forecast::RunForecast;
 use crate::next_build::NextBuild;
 use crate::verify::Verification;
 use crate::work_state::{Leftover, WorkState};
@@ -31,6 +34,70 @@ pub struct CheckAnswer {
     pub problems: Vec<Problem>,
     /// What works, but perhaps not as meant.
     pub warnings: Vec<Problem>,
+}
+
+/// `manyframe plan`, for each stage.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PlanAnswer {
+    /// The directory of the plan.
+    pub plan: PathBuf,
+    /// The digest of what it was made of.
+    pub key: Digest,
+    /// The name of the dataset.
+    pub name: String,
+    /// What is read and drawn of each source.
+    pub sources: Vec<SourceBudget>,
+    /// All samples together, if all media can be decoded.
+    pub total: Total,
+    /// Their tokens.
+    pub num_tokens: u64,
+    /// How they will be packed.
+    pub pack: Option<PackSummary>,
+    /// An epoch on each of the clusters that `--ranks` names.
+    pub forecast: Vec<ClusterForecast>,
+    /// The tasks, one for each shard.
+    pub tasks: Vec<TaskHeader>,
+    /// The build on each of the clusters that `--forecast` names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_forecast: Vec<BuildForecast>,
+}
+
+/// What a build takes on a cluster, and what it costs at the prices that were given.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct BuildForecast {
+    /// What it takes.
+    #[serde(flatten)]
+    pub forecast: RunForecast,
+    /// The cost of reading sources and writing shards, once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_of_moving: Option<f64>,
+    /// The cost of keeping the dataset for a month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_of_storing: Option<f64>,
+}
+
+/// `manyframe pack`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PackAnswer {
+    /// The pack index, and what the packs cost.
+    pub pack: PackEntry,
+    /// An epoch on each of the clusters that `--ranks` names.
+    pub forecast: Vec<ClusterForecast>,
+}
+
+/// `manyframe upload`. With `--dry-run`, its `survey` alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UploadAnswer {
+    /// What was at the destination before.
+    pub survey: Survey,
+    /// The digest of the manifest, which names the dataset.
+    pub manifest_digest: Option<Digest>,
+    /// Requests with content that were made for its files.
+    pub num_parts: u64,
+    /// Parts that an interrupted upload had sent.
+    pub num_kept_parts: u64,
+    /// Files that were removed.
+    pub num_removed: u64,
 }
 
 /// `manyframe build`, for each stage.

@@ -95,7 +95,8 @@ mod work;
 mod work_state;
 
 pub use answers::{
-    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, SettingsAnswer, StatusAnswer, VerifyAnswer, WhyAnswer,
+    BuildAnswer, BuildForecast, CheckAnswer, CleanAnswer, ExportAnswer, PackAnswer, PlanAnswer, SettingsAnswer,
+    StatusAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
 };
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,

@@ -91,9 +91,14 @@ impl DatasetSources {
         let is_dangerous = [RejectCode::DecoderCrashed, RejectCode::DecoderStalled]
             .iter()
             .any(|code| row.reason.as_deref() == Some(code.as_str()));
-        if let (false, Ok(record)) = (is_dangerous, &parsed) {
-            let shown = record.media.iter().filter(|medium| medium.kind == MediaKind::Image);
-            let bytes = shown.filter_map(|medium| open.media.image_bytes(&record.subset, medium).ok());
+        if !is_dangerous {
+            let (subset, media) = match &parsed {
+                Ok(record) => (record.subset.to_string(), record.media.clone()),
+                // For such a reason one wants to see them most.
+                Err(rejected) => (rejected.subset.clone(), open.named_images(&raw)),
+            };
+            let shown = media.iter().filter(|medium| medium.kind == MediaKind::Image);
+            let bytes = shown.filter_map(|medium| open.media.image_bytes(&subset, medium).ok());
             images.extend(bytes.take(most_images));
         }
         (text_of(&raw), images)

@@ -19,6 +19,7 @@ use crate::rules::source::{check_source, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
+use crate::suggest::suggestion;
 use crate::table_check::{TableReader, read_table, without_unknown_keys};
 use crate::variables::{Values, leading_variable, references};
 
@@ -244,7 +245,9 @@ fn read_model(node: &Node, problems: &mut Vec<Problem>) -> Family {
     let names = Family::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     let problem = match family {
         Some(family) => {
-            Problem::new(family.location, "model.family is not a family that manyframe knows").with_value(&name)
+            let known: Vec<_> = Family::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let message = "model.family is not a family that manyframe knows";
+            Problem::new(family.location, &format!("{message}{}", suggestion(&name, known.iter()))).with_value(&name)
         }
         None => Problem::new(node.location.clone(), "model.family is missing"),
     };

@@ -168,7 +168,7 @@ impl TableSchema {
         let error = match error {
             _ if error.starts_with("data did not match any variant") => "not of a form that is allowed".to_owned(),
             _ if error.starts_with("unknown variant") && !choices.is_empty() => "not one of the choices".to_owned(),
-            _ => plain_reason(error, value),
+            _ => unknown_name(error).unwrap_or_else(|| plain_reason(error, value)),
         };
         match value.as_str().map(|text| suggestion(text, choices.iter())) {
             Some(suggestion) if !error.contains("did you mean") => format!("{error}{suggestion}"),
@@ -272,6 +272,19 @@ impl TableSchema {
     }
 }
 
+/// What serde says of a name within a value that it does not know, with a suggestion.
+fn unknown_name(error: &str) -> Option<String> {
+    let of_variant = error.strip_prefix("unknown variant ").map(|rest| (rest, "not one of the choices"));
+    let (rest, what) = of_variant.or_else(|| Some((error.strip_prefix("unknown field ")?, "not a setting")))?;
+    let mut names = rest.split('`').skip(1).step_by(2).map(str::to_owned);
+    let wrong = names.next()?;
+    let known: Vec<String> = names.collect();
+    Some(match suggestion(&wrong, known.iter()) {
+        near if near.is_empty() => format!("{wrong:?} is {what}: {}", known.join(", ")),
+        near => format!("{wrong:?} is {what}{near}"),
+    })
+}
+
 /// A message of serde in the words of a pipeline file: what was found, and what is expected.
 fn plain_reason(error: &str, value: &Value) -> String {
     let Some((found, expected)) = error
@@ -288,6 +301,8 @@ fn plain_reason(error: &str, value: &Value) -> String {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "a table",
+        "string or map" => "a string or a table",
+        "map with a single key" => "a table with one key",
         _ if expected.starts_with("a nonzero ") => "a whole number, at least 1",
         _ if expected.starts_with("struct ") => "a table",
         other => other,

@@ -126,10 +126,27 @@ fn what_is_allowed_names_values_and_types_with_the_whole_description() {
 #[test]
 fn what_is_missing_is_named() {
     let found = problems("seed = 1\n[[source]]\nname = \"a\"\n").join("\n");
-    for missing in ["name: not a name", "format.tokenizer is missing", "source.a.kind is missing"] {
+    for missing in
+        ["name: not a name", "format.tokenizer is missing", "source.a.kind is missing", "`auto` for your own data"]
+    {
         assert!(found.contains(missing), "{missing}: {found}");
     }
+    assert_eq!(found.matches("kind is missing").count(), 1, "{found}");
     assert!(problems("name = \"x\"\n[format]\ntokenizer = \"t\"\n").join("").contains("there is no [[source]]"));
+}
+
+#[test]
+fn names_within_values_are_suggested_and_no_word_of_a_parser_is_said() {
+    for (wrong, expected) in [
+        ("[output]\nformats = [\"parqet\"]\n", "\"parqet\" is not one of the choices; did you mean \"parquet\"?"),
+        ("[model]\nfamily = \"qwen3vl\"\n", "not a family that manyframe knows; did you mean \"qwen3-vl\"?"),
+        ("[duplicates]\nremove = true\n", "true was found, expected a string or a table"),
+    ] {
+        let found = problems(&format!("{GOOD}\n{wrong}")).join("\n");
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+    let join = problems(&GOOD.replace("take = 5", "take = 5\njoin = [{ tabel = \"x\" }]")).join("\n");
+    assert!(join.contains("\"tabel\" is not a setting; did you mean \"table\"?"), "{join}");
 }
 
 #[test]
@@ -146,7 +163,7 @@ fn settings_of_another_kind_are_refused() {
 #[test]
 fn a_source_that_is_no_list_is_refused() {
     let found = problems(&GOOD.replace("[[source]]", "[source]")).join("\n");
-    assert!(found.contains("there is no [[source]]"), "{found}");
+    assert!(found.contains("[source] is one table, and sources are a list: write [[source]]"), "{found}");
 }
 
 #[test]

@@ -337,6 +337,10 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         for key in ["where", "scores"] {
             options.remove(key);
         }
+        // What they mean where a record lacks them has changed.
+        if options.contains_key("fields") {
+            source.insert("fields_version".to_owned(), Value::from(2));
+        }
         source.extend(options);
     }
     settings
@@ -411,6 +415,11 @@ impl OpenSource {
         }
         self.order.apply(&mut record.turns, &mut record.media);
         Ok(record)
+    }
+
+    /// The images that a record names in fields of its own, whether or not it can be delivered.
+    pub fn named_images(&self, raw: &Raw) -> Vec<MediaRef> {
+        self.reader().named_images(raw)
     }
 
     /// Reads one record again.

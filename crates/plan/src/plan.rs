@@ -18,6 +18,7 @@ use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
 use manyframe_storage::Stores;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -65,7 +66,7 @@ pub struct Plan {
 }
 
 /// A task without its samples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskHeader {
     /// Position in [`Plan::tasks`].
     pub id: u32,

@@ -2,6 +2,7 @@
 
 use manyframe_core::Total;
 use manyframe_dataset::{Manifest, PackEntry, SourceSummary};
+use manyframe_samplers::Balance;
 use serde::Serialize;
 
 /// A dataset in numbers.
@@ -37,8 +38,9 @@ struct Source {
     asked: u64,
     drawn: u64,
     unit: &'static str,
-    /// Shares of all sources, from 0 to 1; of what is asked only if all sources count in the same unit.
+    /// Shares of all sources, from 0 to 1; of what is asked and drawn only if all sources count in the same unit.
     asked_share: Option<f64>,
+    drawn_share: Option<f64>,
     samples_share: f64,
     tokens_share: f64,
     num_seen: u64,
@@ -63,6 +65,17 @@ struct Packing {
     sources_per_pack: f64,
     num_padding_tokens: u64,
     num_too_long: u64,
+    num_ranks: u32,
+    num_idle_ranks: u64,
+    /// What is spread over ranks, and how evenly.
+    balance: Vec<SpreadOverRanks>,
+}
+
+#[derive(Debug, Serialize)]
+struct SpreadOverRanks {
+    what: &'static str,
+    max_over_mean: f64,
+    worst_excess: f64,
 }
 
 impl Account {
@@ -95,6 +108,7 @@ fn sources(manifest: &Manifest) -> Vec<Source> {
     let first_unit = manifest.sources.first().map(|source| asked(source).unit);
     let is_one_unit = manifest.sources.iter().all(|source| Some(asked(source).unit) == first_unit);
     let all_asked: f64 = manifest.sources.iter().map(|source| asked(source).amount).sum();
+    let all_drawn = manifest.sources.iter().map(|source| asked(source).drawn).sum::<u64>() as f64;
     let source = |source: &SourceSummary| {
         let asked = asked(source);
         let delivered = numbers(source.delivered);
@@ -106,6 +120,7 @@ fn sources(manifest: &Manifest) -> Vec<Source> {
             drawn: asked.drawn,
             unit: asked.unit.as_str(),
             asked_share: is_one_unit.then(|| share(asked.amount, all_asked)),
+            drawn_share: is_one_unit.then(|| share(asked.drawn as f64, all_drawn)),
             samples_share: share(delivered.num_samples as f64, manifest.total.num_samples as f64),
             tokens_share: share(delivered.num_tokens as f64, manifest.total.cost.num_tokens() as f64),
             num_seen: source.budget.num_seen,
@@ -129,6 +144,16 @@ fn outcomes(source: &SourceSummary) -> Vec<Outcome> {
 
 fn packs(pack: &PackEntry) -> Packing {
     let report = &pack.summary.report;
+    let balance = [
+        ("tokens", report.token_balance),
+        ("images", report.image_balance),
+        ("visual tokens", report.visual_token_balance),
+    ];
+    let spread = |(what, balance): (_, Balance)| SpreadOverRanks {
+        what,
+        max_over_mean: balance.max_over_mean,
+        worst_excess: balance.worst_excess,
+    };
     Packing {
         num_packs: report.num_packs,
         num_steps: report.num_steps,
@@ -138,6 +163,9 @@ fn packs(pack: &PackEntry) -> Packing {
         sources_per_pack: report.sources_per_pack,
         num_padding_tokens: report.num_padding_tokens,
         num_too_long: report.num_too_long,
+        num_ranks: pack.summary.settings.ranks.get(),
+        num_idle_ranks: report.num_idle_ranks,
+        balance: balance.map(spread).into(),
     }
 }
 

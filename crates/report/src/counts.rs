@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use manyframe_core::{Digest, Layout, RecordId};
-use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, Status};
+use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, ShardEntry, Status};
 use serde::Serialize;
 
-use crate::histogram::{Chart, Histogram};
+use crate::histogram::{AspectRatios, Chart, Histogram};
 use crate::options::ReportOptions;
 use crate::originals::{Duplicates, Originals, ShownOriginal};
 
+/// After so many images and videos, no further shard is looked at for their aspect ratios.
+const MAX_RATIOS: u64 = 100_000;
 /// How many examples of a reason are shown.
 const MOST_EXAMPLES: usize = 3;
 
@@ -106,7 +108,7 @@ impl Counts {
     }
 
     /// The histograms, those of packs included.
-    pub(crate) fn charts(&self, dataset: &DatasetReader) -> Result<Vec<Chart>, DatasetError> {
+    pub(crate) fn charts(&self, dataset: &DatasetReader, seed: u64) -> Result<Vec<Chart>, DatasetError> {
         let (mut pack_tokens, mut pack_images) = (Histogram::default(), Histogram::default());
         if dataset.manifest().pack.is_some() {
             for pack in dataset.packs()? {
@@ -121,9 +123,32 @@ impl Counts {
             self.frames.chart("frames per sample with videos"),
             self.turns.chart("turns per sample"),
             self.tokens_per_visual.chart("tokens per image or video"),
+            aspect_ratios(dataset, seed)?,
             pack_tokens.chart("tokens per pack"),
             pack_images.chart("images per pack"),
         ];
         Ok(charts.into_iter().flatten().collect())
     }
+}
+
+/// The aspect ratios of the images and videos of a dataset; of a large one, of those of some shards.
+fn aspect_ratios(dataset: &DatasetReader, seed: u64) -> Result<Option<Chart>, DatasetError> {
+    let rank = |shard: &ShardEntry| {
+        let path = shard.path.to_string();
+        (Digest::of_fields([&b"aspect ratios"[..], &seed.to_le_bytes(), path.as_bytes()]), path)
+    };
+    let mut shards: Vec<_> = dataset.shards_of_one_format().collect();
+    shards.sort_by_cached_key(|shard| rank(shard));
+    let (mut ratios, mut num_read) = (AspectRatios::default(), 0);
+    for shard in &shards {
+        if ratios.number() >= MAX_RATIOS {
+            break;
+        }
+        for entry in dataset.sample_entries(shard)? {
+            entry?.sample.visuals.iter().for_each(|visual| ratios.add(visual.width_px, visual.height_px));
+        }
+        num_read += 1;
+    }
+    let of = if num_read < shards.len() { format!(" in {num_read} of {} shards", shards.len()) } else { String::new() };
+    Ok(ratios.chart("aspect ratios of images and videos", &of))
 }

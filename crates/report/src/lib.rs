@@ -77,7 +77,7 @@ pub fn report(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<Str
     let report = Report {
         account: Account::of(dataset.manifest()),
         samples: shown.collect::<Result<_, _>>()?,
-        charts: counts.charts(dataset)?,
+        charts: counts.charts(dataset, options.seed)?,
         against: options.against.map(difference).transpose()?,
         losses: losses.map(|losses| losses.shown(dataset, &named)).transpose()?,
         needles: ShownNeedles::read(dataset)?,

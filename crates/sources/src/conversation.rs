@@ -41,6 +41,10 @@ pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, 
 
 /// As [`read_turns`], for a reader that knows other fields, too: ` or …`.
 pub(crate) fn read_turns_or<'r>(row: &'r Object<'_>, others: &str) -> Result<Vec<DraftTurn<'r>>, Rejection> {
+    if matches!((row.get("columns"), row.get("data")), (Some(Value::List(_)), Some(Value::List(_)))) {
+        let detail = "a table as pandas writes it with orient=\"split\", not turns; write it with orient=\"records\"";
+        return Err(unexpected_schema(detail));
+    }
     let mut turns = if let Some((name, list)) = row.get_any(LISTS) {
         read_list(name, list)?
     } else if let Some((name, question)) = row.get_any(QUESTIONS) {

@@ -38,6 +38,7 @@ mod syntax;
 mod unread;
 mod value;
 
+pub use condition::Condition;
 pub use containers::{expect_records, is_dataset_or_work, walk_samples};
 pub use error::SourceError;
 pub use fields::kind_of_path;

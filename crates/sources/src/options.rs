@@ -37,7 +37,8 @@ pub struct SourceOptions {
     pub fps: Option<f64>,
     /// The fields of records under other names: `fields = { image = "img_path", question = "q", answer = "meta.a" }`. On the left
     /// is a name that the reader knows, on the right that of the record; a dot leads into an object. A text with names in braces is put
-    /// together of fields: in `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits.
+    /// together of fields: in `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits. A record
+    /// that lacks such a field is rejected; `null` is for one that has none, and of those for images and videos one is enough.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
     /// Which list of a JSON file has the records, if one object is around several: `list = "annotations"`. Default: the only one.

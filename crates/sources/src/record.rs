@@ -1,5 +1,6 @@
 //! From the text of a record to a [`Record`] or a [`RejectedRecord`]: the part that all datasets share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manyframe_core::{
@@ -8,14 +9,14 @@ use manyframe_core::{
 
 use crate::artefact::Artefacts;
 use crate::draft::{Draft, DraftPart};
-use crate::fields::{Embedded, EmbeddedPlace, read_id};
+use crate::fields::{Embedded, EmbeddedPlace, FILES, IMAGES, MediaFields, VIDEOS, read_id};
 use crate::json::overwritten;
 use crate::kinds::SourceKind;
 use crate::options::{LeadingAnswer, SourceOptions};
 use crate::placement::{Placement, place};
 use crate::raw::{Raw, RawBody};
 use crate::reader::RecordContext;
-use crate::reject::{quoted, unexpected_schema};
+use crate::reject::{names_of, quoted, unexpected_schema};
 use crate::side::Sides;
 use crate::syntax;
 use crate::value::{Object, Value};
@@ -57,21 +58,12 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
         *upstream_id = read_id(&row, reader.ids)?;
         sides.join(&mut row)?;
     }
-    context.options.fields.iter().for_each(|(name, found)| row.alias(name, found));
+    rename(&mut row, &context.options.fields)?;
     *upstream_id = read_id(&row, reader.ids)?;
     if let Some(sides) = context.sides {
         sides.select(&row, upstream_id)?;
     }
-    let embedded = match (&raw.body, raw.origin.position) {
-        (RawBody::Sample { members, .. }, _) => Some(EmbeddedPlace::Members(members)),
-        (_, Position::Row(row)) => Some(EmbeddedPlace::Row(row)),
-        _ => None,
-    };
-    let table = embedded.zip(context.table).map(|(place, file)| Embedded {
-        file: Arc::clone(file),
-        place,
-        fields: &context.options.fields,
-    });
+    let table = embedded(raw, context);
     let record_context =
         RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
     let mut draft = (reader.draft)(&row, &record_context)?;
@@ -96,6 +88,42 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
         origin: raw.origin.clone(),
     };
     Ok(if draft.is_document { Record::try_document(record)? } else { Record::try_new(record)? })
+}
+
+/// The images that a record names in fields, as far as these can be read.
+pub(crate) fn named_images(raw: &Raw, context: &ParseContext<'_>) -> Vec<MediaRef> {
+    let Ok(mut row) = read_object(raw) else { return Vec::new() };
+    // What else is wrong with it is no matter here.
+    _ = rename(&mut row, &context.options.fields);
+    let table = embedded(raw, context);
+    MediaFields::images(IMAGES).read(&row, table.as_ref()).unwrap_or_default()
+}
+
+/// Where the media of a record are, if its file has them.
+fn embedded<'a>(raw: &'a Raw, context: &ParseContext<'a>) -> Option<Embedded<'a>> {
+    let place = match (&raw.body, raw.origin.position) {
+        (RawBody::Sample { members, .. }, _) => EmbeddedPlace::Members(members),
+        (_, Position::Row(row)) => EmbeddedPlace::Row(row),
+        _ => return None,
+    };
+    Some(Embedded { file: Arc::clone(context.table?), place, fields: &context.options.fields })
+}
+
+/// Gives fields the names of the option `fields`. A record has all of them, or it is not what was meant: another field would take
+/// their place. Of those with images and videos, one is enough.
+fn rename(row: &mut Object<'_>, fields: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    let is_medium = |name: &str| [IMAGES, VIDEOS, FILES].iter().any(|names| names.contains(&name));
+    let lacking: Vec<_> = fields.iter().filter_map(|(name, found)| Some((name, row.lacks(found)?))).collect();
+    if !lacking.is_empty() {
+        let num_media = fields.keys().filter(|name| is_medium(name)).count();
+        let has_medium = lacking.iter().filter(|(name, _)| is_medium(name)).count() < num_media;
+        if let Some((_, found)) = lacking.iter().find(|(name, _)| !has_medium || !is_medium(name)) {
+            let has = names_of(row);
+            return Err(unexpected_schema(format!("`fields` names {found:?}, which the record lacks; it has {has}")));
+        }
+    }
+    fields.iter().for_each(|(name, found)| row.alias(name, found));
+    Ok(())
 }
 
 fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {

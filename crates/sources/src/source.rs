@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use manyframe_base::FileAccess;
-use manyframe_core::{Origin, Position, Record, RejectedRecord};
+use manyframe_core::{MediaRef, Origin, Position, Record, RejectedRecord};
 use once_cell::sync::OnceCell;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Not an error of the source: the record cannot be delivered, and is counted as rejected.
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord>;
+
+    /// The images that a record names in fields of its own, whether or not it can be delivered: to show what was rejected.
+    fn named_images(&self, _raw: &Raw) -> Vec<MediaRef> {
+        Vec::new()
+    }
 
     /// Endings of files beside those of its records of which nothing is read, such as `cls`; of files that consist of files.
     ///
@@ -203,15 +208,19 @@ impl Source for Annotations {
             let of_body = |body: &RawBody| self.parse(&Raw { body: body.clone(), ..raw.clone() });
             return merged(bodies.iter().map(of_body).collect::<Result<_, _>>()?, &raw.origin);
         }
-        let context = ParseContext {
-            name: &self.spec.name,
-            kind: self.spec.kind,
-            options: &self.spec.options,
-            artefacts: &self.artefacts,
-            sides: self.sides.get(),
-            table: self.files.get(&raw.origin.file).map(|file| &file.path),
-        };
-        record::parse(raw, &context)
+        record::parse(raw, &self.context_of(raw))
+    }
+
+    fn named_images(&self, raw: &Raw) -> Vec<MediaRef> {
+        match &raw.body {
+            // They show the same.
+            RawBody::Merged(bodies) => bodies
+                .first()
+                .map(|body| Raw { body: body.clone(), ..raw.clone() })
+                .map(|raw| self.named_images(&raw))
+                .unwrap_or_default(),
+            _ => record::named_images(raw, &self.context_of(raw)),
+        }
     }
 
     fn unread_endings(&self) -> Result<BTreeSet<String>, SourceError> {
@@ -221,6 +230,17 @@ impl Source for Annotations {
 }
 
 impl Annotations {
+    fn context_of(&self, raw: &Raw) -> ParseContext<'_> {
+        ParseContext {
+            name: &self.spec.name,
+            kind: self.spec.kind,
+            options: &self.spec.options,
+            artefacts: &self.artefacts,
+            sides: self.sides.get(),
+            table: self.files.get(&raw.origin.file).map(|file| &file.path),
+        }
+    }
+
     fn merging<Raws: Iterator<Item = Result<Raw, SourceError>>>(&self, raws: Raws) -> Merging<'_, Raws> {
         let max_turns = self.spec.options.max_merged_turns.map_or(DEFAULT_MAX_TURNS, |turns| turns as usize);
         Merging::new(raws, max_turns, |raw| self.parse(raw))

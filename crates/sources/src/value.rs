@@ -99,12 +99,34 @@ impl<'a> Object<'a> {
     }
 
     /// Adds the value of one field under another name, which then counts. A dot leads into an object, unless a field has the
-    /// whole name; a text with names in braces is put together of fields. Nothing changes if there is no such field.
+    /// whole name; a text with names in braces is put together of fields. Null if there is no such field.
     pub(crate) fn alias(&mut self, name: &str, found: &str) {
-        let composed = found.contains('{').then(|| self.composed(found));
-        if let Some(value) = composed.unwrap_or_else(|| self.get_at(found).cloned()) {
-            self.0.push((Cow::Owned(name.to_owned()), value));
+        let value = if found.contains('{') { self.composed(found) } else { self.get_at(found).cloned() };
+        self.0.push((Cow::Owned(name.to_owned()), value.unwrap_or(Value::Null)));
+    }
+
+    /// The first field that [`Object::alias`] would need and that is absent, which null is not.
+    pub(crate) fn lacks<'n>(&self, found: &'n str) -> Option<&'n str> {
+        if !found.contains('{') {
+            return (!self.has_at(found)).then_some(found);
         }
+        let parts = pattern_parts(found).unwrap_or_default();
+        parts.into_iter().find_map(|part| match part {
+            PatternPart::Field { name, .. } if !self.has_at(name) => Some(name),
+            PatternPart::Field { .. } | PatternPart::Text(_) => None,
+        })
+    }
+
+    /// Whether there is such a field, or one where its dots lead, be it null.
+    fn has_at(&self, path: &str) -> bool {
+        let is_within = || match path.split_once('.') {
+            Some((first, rest)) => match self.get(first) {
+                Some(Value::Object(inner)) => inner.has_at(rest),
+                _ => self.has_null(first),
+            },
+            None => false,
+        };
+        self.names().any(|name| name == path) || is_within()
     }
 
     /// A text in which fields take the place of their names in braces; `{name:012}` has at least 12 digits.
@@ -318,6 +340,19 @@ mod tests {
         assert_eq!(object.get("file").and_then(Value::as_text), Some("a_0003_2.jpg"));
         object.alias("none", "{absent}.jpg");
         assert_eq!(object.get("none"), None);
+        object.alias("image", "absent");
+        assert_eq!(object.get("image"), None, "no other field takes the place of one that is named");
+        for (found, lacking) in [
+            ("q", None),
+            ("meta.a.b", None),
+            ("meta.a.x", Some("meta.a.x")),
+            ("q.x", Some("q.x")),
+            ("{q}_{nobody}.jpg", Some("nobody")),
+            ("none", None),
+            ("none.x", None),
+        ] {
+            assert_eq!(object.lacks(found), lacking, "{found}");
+        }
         assert!(pattern_parts("{a").is_err() && pattern_parts("{a:x}").is_err() && pattern_parts("{}").is_err());
     }
 }

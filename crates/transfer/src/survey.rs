@@ -7,6 +7,7 @@ use manyframe_base::{Progress, Step, on_threads};
 use manyframe_core::Digest;
 use manyframe_dataset::{FilesBeside, MANIFEST_FILE, Manifest, Names, NotesByShard, OBJECTS_DIRECTORY};
 use manyframe_storage::{FileState, Storage, Version};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::CLAIM_FILE;
@@ -14,7 +15,7 @@ use crate::error::TransferError;
 use crate::files::{DatasetFiles, SentFile};
 
 /// What an upload has to do, by the paths of files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Survey {
     /// Not at the destination.
     pub new: Vec<String>,

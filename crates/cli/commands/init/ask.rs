@@ -14,9 +14,14 @@ use super::describe::description;
 pub(super) fn ask(found: &mut Survey, choice: &mut Choice) -> Result<()> {
     let mut asker = Asker { lines: io::stdin().lock(), out: io::stderr().lock() };
     let mut sources = Vec::new();
-    for source in std::mem::take(&mut found.sources) {
+    for mut source in std::mem::take(&mut found.sources) {
         let question = format!("{}\n  {}\n  use it?", source.annotations, description(&source));
-        if asker.yes(&question)? {
+        let is_held_out = source.held_out.is_some();
+        // What is wanted all the same is trained on; what is not stays in the file as a comment, if it was to be one.
+        if asker.yes(&question, !is_held_out)? {
+            source.held_out = None;
+            sources.push(source);
+        } else if is_held_out {
             sources.push(source);
         }
     }
@@ -65,8 +70,8 @@ impl<Lines: BufRead, Out: Write> Asker<Lines, Out> {
         }
     }
 
-    fn yes(&mut self, question: &str) -> Result<bool> {
-        let answer = self.text(question, "yes", |answer| {
+    fn yes(&mut self, question: &str, default: bool) -> Result<bool> {
+        let answer = self.text(question, if default { "yes" } else { "no" }, |answer| {
             let is_known = ["y", "yes", "n", "no"].contains(&answer.to_lowercase().as_str());
             if is_known { Ok(()) } else { Err("answer yes or no".to_owned()) }
         })?;

@@ -7,10 +7,14 @@ use manyframe_plan::FoundSource;
 
 use crate::table::plural;
 
+/// Places of media that are named.
+const MOST_ROOTS: usize = 3;
+
 /// What some records of a source are, and how many of their media are there.
 pub(super) fn description(source: &FoundSource) -> String {
     let mut text = if source.num_files > 1 { format!("{} files; ", source.num_files) } else { String::new() };
-    _ = write!(text, "{} of {} read", source.num_read, plural(source.num_records as u64, "sampled record"));
+    let records = plural(source.num_records as u64, "sampled record");
+    _ = write!(text, "{} of {records} read as {}", source.num_read, source.form);
     let (turns, images, videos) = source.example;
     let shown = [(turns, "turn"), (images, "image"), (videos, "video")];
     let shown: Vec<_> =
@@ -22,12 +26,27 @@ pub(super) fn description(source: &FoundSource) -> String {
     if let Some(missing) = &source.missing {
         _ = write!(text, ", not {missing}");
     }
+    if !source.media.is_empty() {
+        let (first, more) = source.media.split_at(source.media.len().min(MOST_ROOTS));
+        let others = match source.missing {
+            Some(_) if source.num_found == 0 => "; they are",
+            Some(_) => "; the others are",
+            None => "",
+        };
+        _ = write!(text, "{others} in {}", shown_paths(first));
+        if !more.is_empty() {
+            _ = write!(text, " and {} more", more.len());
+        }
+    }
     if !source.other_media.is_empty() {
         _ = write!(text, "; the same names are also in {}: see that media is right", shown_paths(&source.other_media));
     }
     if !source.ignored.is_empty() {
         let endings = source.ignored.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
         _ = write!(text, "; nothing is read of files that end with {endings}");
+    }
+    if let Some(split) = source.held_out {
+        _ = write!(text, "; the {split} split, which is not trained on: its table is commented out");
     }
     if let Some(rejection) = &source.rejection {
         _ = write!(text, "; the first that is rejected: {rejection}");

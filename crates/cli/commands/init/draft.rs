@@ -58,8 +58,18 @@ impl Draft<'_> {
 
     fn add_source(&self, text: &mut String, source: &FoundSource, names: &mut Vec<String>) {
         let name = unused(&source_name(&source.annotations), names);
-        _ = writeln!(text, "\n# {}.", description(source));
-        _ = writeln!(text, "[[source]]\nname = {}", quoted(&name));
+        _ = writeln!(text, "\n# {}.", description(source).replace(char::is_control, " "));
+        let table = self.table(source, &name);
+        if source.held_out.is_some() {
+            table.lines().for_each(|line| _ = writeln!(text, "# {line}"));
+        } else {
+            text.push_str(&table);
+        }
+    }
+
+    fn table(&self, source: &FoundSource, name: &str) -> String {
+        let mut table = format!("[[source]]\nname = {}\n", quoted(name));
+        let text = &mut table;
         text.push_str(if source.is_text {
             "kind = \"text\"    # conversations or documents, without images\n"
         } else {
@@ -77,6 +87,7 @@ impl Draft<'_> {
         if !source.links.is_empty() {
             _ = writeln!(text, "links = {}    # where links below media may lead", list(&source.links));
         }
+        table
     }
 
     fn add_options(&self, text: &mut String, source: &FoundSource) {

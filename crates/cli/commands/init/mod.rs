@@ -69,12 +69,18 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
     let text = Draft { here: &here, choice: &choice, found: &found }.text(&name);
     write_new(file, &text)?;
     report_found(&mut report, &found, &choice);
-    let file = file.display();
-    _ = writeln!(report, "\nwrote {file}; next:\n  manyframe check {file}\n  manyframe build {file}");
+    let (file, argument) = (file.display(), in_shell(&file.display().to_string()));
+    _ = writeln!(report, "\nwrote {file}; next:\n  manyframe check {argument}\n  manyframe build {argument}");
     if !global.quiet {
         output::print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path as a shell takes it.
+fn in_shell(path: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:@%,".contains(character);
+    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn write_new(file: &Path, text: &str) -> Result<()> {
@@ -117,5 +123,5 @@ fn report_found(report: &mut String, found: &Survey, choice: &Choice) {
     }
 }
 
-const NO_TOKENIZER: &str =
-    "\ntokenizer: none was found; write the path of your model's into the file, or name it with --tokenizer\n";
+const NO_TOKENIZER: &str = "\ntokenizer: none was found; write the path of your model's into the file, or name it with --tokenizer; \
+     `hf download OWNER/MODEL tokenizer.json tokenizer_config.json --local-dir .` gets one\n";

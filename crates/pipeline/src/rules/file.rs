@@ -39,7 +39,13 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     // `[[sources]]` is reported as what it is.
     let is_mistyped = keys.any(|key| nearest(key, [SOURCE.to_owned()].iter()).is_some());
     if root.get(SOURCE).and_then(Node::elements).is_none() && !is_mistyped {
-        let problem = Problem::new(root.location.clone(), "there is no [[source]]");
+        let problem = match root.get(SOURCE).filter(|node| node.entries().is_some()) {
+            Some(table) => {
+                let message = "[source] is one table, and sources are a list: write [[source]]";
+                Problem::new(table.location.clone(), message)
+            }
+            None => Problem::new(root.location.clone(), "there is no [[source]]"),
+        };
         problems.push(problem.with_allowed("one or more [[source]] tables"));
     }
     if !is_name(&file.name) {

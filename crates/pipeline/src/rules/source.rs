@@ -23,13 +23,8 @@ pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
     if !is_name(&source.name) {
         rules.broken(&["name"], ".name: missing, or not a name", NAME);
     }
-    let Some(kind) = rules.table.get("kind") else {
-        let kinds = SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]);
-        rules.broken(&[], ".kind is missing", &kinds.collect::<Vec<_>>().join(", "));
-        return;
-    };
-    // An unknown kind is reported already. Without a kind nothing can be said about the other keys.
-    if serde_json::from_value::<Kind>(kind.to_json()).is_err() {
+    // One that is unknown or missing is reported already. Without a kind nothing can be said about the other keys.
+    if rules.table.get("kind").is_none_or(|kind| serde_json::from_value::<Kind>(kind.to_json()).is_err()) {
         return;
     }
     rules.check_kind(source);

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use manyframe_core::{Layout, RejectCode, Rejection};
 use manyframe_samplers::{Law, OnExhausted, Replacement, StratumSplit, Unit};
 use manyframe_sources::{SourceKind, SourceOptions};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::settings::values::{OneOrMany, Share, Take};
 
@@ -16,10 +17,11 @@ const DEFAULT_MAX_REJECTS: Share = Share::percent(5);
 /// A dataset as its publisher distributes it, or one that manyframe built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = kind_is_required)]
 pub struct SourceTable {
     /// Its unique name in ledgers and tables. Letters, digits, `-` and `_`.
     pub name: String,
-    /// Which reader is used: the format in which the dataset was published.
+    /// Which reader is used: the format in which the dataset was published; `auto` for your own data.
     pub kind: Kind,
     /// Annotation files: a path or URL (`s3://`, `gs://`, `az://`, `https://`), a pattern such as `data/*/train*.parquet`, or a
     /// list of them. JSON, JSON lines, CSV and TSV, also with `.gz` or `.zst`, Parquet, tars of WebDataset; for `kind = "auto"` also
@@ -83,6 +85,15 @@ pub struct SourceTable {
     /// Settings of individual readers.
     #[serde(flatten)]
     pub options: SourceOptions,
+}
+
+/// The type has a value for a `kind` that is not there; a file has none.
+fn kind_is_required(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    if let Some(kind) = properties.and_then(|properties| properties.get_mut("kind")?.as_object_mut()) {
+        kind.remove("default");
+    }
+    schema.insert("required".to_owned(), Value::from(vec!["kind"]));
 }
 
 impl SourceTable {

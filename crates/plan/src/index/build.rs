@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use manyframe_base::{Executor, Step};
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
-use manyframe_sources::Raw;
+use manyframe_sources::{Merge, Raw, RawBody};
 
 use crate::context::Context;
 use crate::error::PlanError;
@@ -112,10 +112,16 @@ pub(crate) fn build_group(
     let mut parts = IndexParts::new(&file.path);
     let mut raws = group.read(open.reader());
     let size = BatchSize(AtomicUsize::new(1));
+    let (mut num_records, mut num_merged) = (0_u64, 0_u64);
     let batches = std::iter::from_fn(|| {
         let is_ahead = kept.is_at_end();
         let raws = raws.by_ref().take(size.records());
-        let batch: Result<Vec<_>, _> = raws.map(|raw| raw.map(|raw| (kept.take(&raw.origin), raw))).collect();
+        let mut taken = |raw: Raw| {
+            num_records += 1;
+            num_merged += u64::from(matches!(raw.body, RawBody::Merged(_)));
+            (kept.take(&raw.origin), raw)
+        };
+        let batch: Result<Vec<_>, _> = raws.map(|raw| raw.map(&mut taken)).collect();
         let batch = batch.map(|records| (!records.is_empty()).then_some(Batch { records, is_ahead }));
         batch.map_err(source_error).transpose()
     });
@@ -129,6 +135,12 @@ pub(crate) fn build_group(
         })
     })?;
     writer.finish()?;
+    if open.table.options.merge != Merge::Nothing && num_merged == 0 && num_records > 1 {
+        tracing::warn!(
+            source = open.table.name, files = %group,
+            "`merge` merged none of {num_records} records: none shows the same images as the one before it; sort them by image"
+        );
+    }
     if is_continued {
         // Media may have changed since an earlier process measured them.
         refresh(context, file, executor)?;

@@ -1,8 +1,8 @@
 //! The files and directories that a survey looks at.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::fs::FileType;
-use std::io;
+use std::fs::{File, FileType};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +53,8 @@ pub(super) struct Entries {
     pub(super) archives: Vec<PathBuf>,
     pub(super) datasets: Vec<PathBuf>,
     pub(super) tokenizers: Vec<PathBuf>,
+    /// Directories with images and videos, and how many they have.
+    pub(super) pictures: Vec<(PathBuf, usize)>,
     /// What is not looked at, with the reason.
     pub(super) unread: Vec<(PathBuf, String)>,
     pub(super) is_partial: bool,
@@ -119,10 +121,24 @@ impl Entries {
         if !samples.is_empty() {
             walk.samples.insert(directory.clone());
         }
+        let num_pictures = listing.files.iter().filter(|name| kind_of_path(name).is_some()).count();
+        if num_pictures > 0 {
+            self.pictures.push((directory.clone(), num_pictures));
+        }
         for name in listing.files.iter().filter(|name| !samples.contains(name.as_str())) {
             self.add_file(directory.join(name), &mut walk.files);
         }
-        walk.pending.extend(listing.directories.iter().map(|name| directory.join(name)));
+        let main = main_revision(&directory, &listing.directories);
+        for path in listing.directories.iter().map(|name| directory.join(name)) {
+            match &main {
+                Some(main) if !path.ends_with(main) => {
+                    let reason =
+                        format!("another revision; refs/main names {main}. To take this one, name its directory");
+                    self.unread.push((path, reason));
+                }
+                _ => walk.pending.push_back(path),
+            }
+        }
         self.directories.push(directory);
     }
 
@@ -152,6 +168,10 @@ impl Entries {
                 annotations.push(path);
             }
             "json" | "jsonl" | "ndjson" | "parquet" | "csv" | "tsv" | "arrow" if !is_setting => annotations.push(path),
+            "txt" if unpacked.is_none() && is_table(&path) => {
+                let reason = "a table in a file of text; give it a name that ends with .csv or .tsv".to_owned();
+                self.unread.push((path, reason));
+            }
             _ => {}
         }
     }
@@ -222,6 +242,34 @@ impl Listing {
         let is_beside = |name: &&String| stem(name).is_some_and(|stem| media.contains(&stem));
         self.files.iter().filter(is_text).filter(is_beside).map(String::as_str).collect()
     }
+}
+
+/// The revision of a repository in the cache of the Hugging Face Hub that `refs/main` names, if this is the directory of all of them.
+fn main_revision(directory: &Path, revisions: &[String]) -> Option<String> {
+    let repository = directory.parent().filter(|_| directory.ends_with("snapshots"))?;
+    let main = std::fs::read_to_string(repository.join("refs/main")).ok()?;
+    let main = main.trim();
+    revisions.iter().find(|revision| *revision == main).cloned()
+}
+
+/// Whether a file of text begins like CSV or TSV: with names of columns, and a line that has as many parts.
+fn is_table(path: &Path) -> bool {
+    const MAX_HEAD_BYTES: u64 = 1 << 14;
+    let mut head = Vec::new();
+    if File::open(path).and_then(|file| file.take(MAX_HEAD_BYTES).read_to_end(&mut head)).is_err() {
+        return false;
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut lines = head.lines();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return false };
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character))
+    };
+    [',', '\t', '|'].into_iter().any(|delimiter| {
+        first.contains(delimiter)
+            && first.split(delimiter).all(is_name)
+            && second.matches(delimiter).count() >= first.matches(delimiter).count()
+    })
 }
 
 /// Whether a name says that nobody looks at it.

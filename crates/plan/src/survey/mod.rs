@@ -4,18 +4,24 @@
 //! Some records of each annotation file are read, from all of it, and their media looked for. Nothing is decoded.
 
 mod entries;
+mod form;
+mod found;
 mod groups;
 mod joined;
 mod roots;
 mod sampled;
+mod splits;
+mod unused;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{MediaKind, Record, Rejection};
+use manyframe_core::{MediaKind, Record};
 use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
 use self::entries::Entries;
+use self::form::form_of;
+pub use self::found::{FoundSource, Survey};
 use self::groups::FileGroup;
 use self::joined::joined_options;
 use self::roots::{Roots, find_roots};
@@ -26,58 +32,6 @@ const NUM_RECORDS: usize = 200;
 /// How many files of a source they are taken from.
 const MAX_FILES: usize = 4;
 
-/// What was found.
-#[derive(Debug, Default)]
-pub struct Survey {
-    /// Annotation files that can be read, one source for files whose names differ in numbers only.
-    pub sources: Vec<FoundSource>,
-    /// What cannot be read, and files that could be annotations, with the reason.
-    pub unread: Vec<(PathBuf, String)>,
-    /// Datasets that manyframe built.
-    pub datasets: Vec<PathBuf>,
-    /// Tokenizers: files, or directories of the Hugging Face Hub.
-    pub tokenizers: Vec<PathBuf>,
-    /// Whether there were too many files to look at all of them.
-    pub is_partial: bool,
-}
-
-/// Annotation files that belong together.
-#[derive(Debug)]
-pub struct FoundSource {
-    /// A path, or a pattern that matches exactly these files.
-    pub annotations: String,
-    /// Number of files.
-    pub num_files: usize,
-    /// Whether all of its records are texts.
-    pub is_text: bool,
-    /// What reads them, besides the kind.
-    pub options: SourceOptions,
-    /// Fields of its first record that could say which of them are good.
-    pub scores: Vec<String>,
-    /// Number of records that were read to find out.
-    pub num_records: usize,
-    /// Those of them that can be delivered, as far as annotations say.
-    pub num_read: usize,
-    /// Why the first of the others cannot.
-    pub rejection: Option<Rejection>,
-    /// Turns, images and videos of the first record that can be.
-    pub example: (usize, usize, usize),
-    /// Number of images and videos that the records show.
-    pub num_media: usize,
-    /// Those of them that are there.
-    pub num_found: usize,
-    /// The first that is not, as the annotations name it.
-    pub missing: Option<String>,
-    /// Directories and archives that have them.
-    pub media: Vec<PathBuf>,
-    /// Other directories and archives that have files of the same names.
-    pub other_media: Vec<PathBuf>,
-    /// Directories to which links below `media` lead.
-    pub links: Vec<PathBuf>,
-    /// Endings of files beside those that were read, of which nothing is read.
-    pub ignored: BTreeSet<String>,
-}
-
 /// Looks at directories and files.
 ///
 /// # Errors
@@ -86,6 +40,8 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
     let mut entries = Entries::below(paths)?;
     let unread = std::mem::take(&mut entries.unread);
     let mut survey = Survey { unread, is_partial: entries.is_partial, ..Survey::default() };
+    // Why archives have no record that could be delivered.
+    let mut archives = BTreeMap::new();
     for group in &entries.annotations {
         let Some(first) = group.paths.first() else { continue };
         if group.pattern.contains("${") {
@@ -102,9 +58,12 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
                 survey.unread.push((first.clone(), reason));
             }
             Err(error) if !is_archive => survey.unread.push((first.clone(), reason_of(error))),
-            Ok(_) | Err(_) => {}
+            Ok(source) => _ = source.rejection.map(|it| archives.insert(first.clone(), it.to_string())),
+            Err(_) => {}
         }
     }
+    splits::hold_out(&mut survey.sources);
+    unused::add_unused(&mut survey, &entries, &archives);
     survey.datasets = entries.datasets;
     survey.tokenizers = entries.tokenizers;
     Ok(survey)
@@ -148,6 +107,8 @@ fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> R
     Ok(FoundSource {
         annotations: group.pattern.clone(),
         num_files: group.paths.len(),
+        form: form_of(group, options, (&first_fields, records.first())),
+        held_out: None,
         is_text,
         options: options.clone(),
         scores: first_fields.keys().filter(is_score).cloned().collect(),

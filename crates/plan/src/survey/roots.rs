@@ -71,14 +71,14 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
         roots.media.push(best.root.to_owned());
         roots.links.extend(best.links.iter().cloned());
     }
-    roots.missing = roots.missing.or_else(|| unfound.first().map(|medium| absence(medium.path)));
+    roots.missing = roots.missing.or_else(|| unfound.first().map(|medium| absence(medium.path, entries)));
     roots.links.sort();
     roots.links.dedup();
     roots
 }
 
 /// A path that is nowhere, and why that may be.
-fn absence(path: &str) -> String {
+fn absence(path: &str, entries: &Entries) -> String {
     const MAX_CHARS: usize = 120;
     let shown: String = path.chars().take(MAX_CHARS).collect();
     let (scheme, _) = path.split_once(':').unwrap_or_default();
@@ -87,17 +87,29 @@ fn absence(path: &str) -> String {
     } else if path.starts_with('/') {
         "an absolute path, of another machine perhaps; expected one below a directory that `media` names"
     } else {
-        return format!("{shown:?}");
+        ""
     };
-    format!("{shown:?} ({reason})")
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let has_it = |directory: &&PathBuf| !name.is_empty() && directory.join(name).is_file();
+    let found = entries.directories.iter().find(has_it).map(|directory| {
+        let directory = directory.display();
+        format!("a file of this name is in {directory}: `media` names the directory from which the rest of the path leads to it")
+    });
+    let reasons: Vec<String> =
+        [reason.to_owned()].into_iter().chain(found).filter(|reason| !reason.is_empty()).collect();
+    if reasons.is_empty() { format!("{shown:?}") } else { format!("{shown:?} ({})", reasons.join("; ")) }
 }
+
+/// How a file begins that stands for one that git-lfs has.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// The path of a medium that is there and cannot be used, and why.
 fn unusable(store: &MediaStore, medium: &Named<'_>) -> Option<String> {
     let reason = match store.locate(medium.subset, medium.path) {
         Ok(Located::Directory { .. }) => return None,
-        Ok(located) => match (located.num_bytes(), located.read_head(1)) {
+        Ok(located) => match (located.num_bytes(), located.read_head(LFS_POINTER.len() as u64)) {
             (Ok(0), _) => "the file is empty".to_owned(),
+            (_, Ok(head)) if head == LFS_POINTER => "a git-lfs pointer; run `git lfs pull`".to_owned(),
             (_, Err(error)) | (Err(error), _) => error.to_string(),
             (Ok(_), Ok(_)) => return None,
         },

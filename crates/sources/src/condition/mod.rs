@@ -23,11 +23,12 @@ use manyframe_core::{RejectCode, Rejection};
 
 use self::node::{Constant, Function, Node, Operator};
 use crate::reject::{quoted, unexpected_schema};
+use crate::syntax::object_of;
 use crate::value::Value;
 
 /// A condition on the fields of a record.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Condition {
+pub struct Condition {
     text: String,
     root: Node,
 }
@@ -52,10 +53,32 @@ enum Unanswered {
 }
 
 impl Condition {
+    /// The condition that a text states.
+    ///
     /// # Errors
     /// What is wrong with the text, and where.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         Ok(Self { text: text.to_owned(), root: syntax::parse(text)? })
+    }
+
+    /// The names of the fields that it asks for, each once.
+    pub fn fields(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.root.add_fields(&mut names);
+        names
+    }
+
+    /// Whether it is true of a JSON object. It is not where a field that it needs is absent or null.
+    ///
+    /// # Errors
+    /// What cannot be compared so, or if the text is no JSON object.
+    pub fn is_true_of(&self, object: &str) -> Result<bool, String> {
+        let object = object_of(object.as_bytes())?;
+        match self.check(&|name| object.get_at(name)) {
+            Ok(()) => Ok(true),
+            Err(rejection) if rejection.code == RejectCode::Filtered => Ok(false),
+            Err(rejection) => Err(rejection.detail),
+        }
     }
 
     /// Whether a record with these fields is wanted.
@@ -368,6 +391,16 @@ mod tests {
             let found = check(condition).unwrap_err();
             assert!(found.contains(expected), "{condition}: {found}");
         }
+    }
+
+    #[test]
+    fn a_condition_of_json() {
+        let condition = Condition::parse("score > 3 and (meta.n == 2 or score < 9)").unwrap();
+        assert_eq!(condition.fields(), ["score", "meta.n"]);
+        let found = [FIELDS, r#"{"score": 3}"#, r#"{"score": null}"#].map(|object| condition.is_true_of(object));
+        assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
+        assert!(condition.is_true_of(r#"{"score": "high"}"#).unwrap_err().contains("cannot be compared with 3"));
+        assert!(condition.is_true_of("[]").is_err());
     }
 
     #[test]

@@ -101,6 +101,11 @@ pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
     if let Some(&(_, found, advice)) = KNOWN.iter().find(|(start, ..)| text.starts_with(start)) {
         return Err(NotRecords::new(found, advice));
     }
+    // A mark that something goes on, and the length of a header, whose high bytes are 0.
+    if head.starts_with(b"\xff\xff\xff\xff") && head.get(6..8) == Some(&[0, 0]) {
+        let advice = "write it as Parquet: datasets.Dataset.from_file(\"FILE\").to_parquet(\"FILE.parquet\")";
+        return Err(NotRecords::new("an Arrow file of Hugging Face `datasets`", advice));
+    }
     if head.get(257..262) == Some(b"ustar") {
         return Err(NotRecords::new("a tar in a compressed file, or a damaged one", "unpack it first: `tar xf FILE`"));
     }

@@ -23,7 +23,6 @@ impl<'a> ReadRecord<'a, '_> {
 
     /// Whether the option `fields` names one of these, by a field that the record has.
     pub(super) fn is_decided(&self, names: &[&str]) -> bool {
-        let is_there = |found: &String| found.contains('{') || self.row.get_at(found).is_some();
-        names.iter().any(|name| self.options.fields.get(*name).is_some_and(is_there))
+        names.iter().any(|name| self.options.fields.contains_key(*name) && self.row.get(name).is_some())
     }
 }

@@ -97,12 +97,38 @@ fn published_shapes_without_media_or_with_their_own_are_read_as_their_kind_does(
 }
 
 #[test]
+fn a_table_that_pandas_splits_is_no_conversation() {
+    let table = r#"{"columns": ["file", "caption"], "index": [0], "data": [["1.jpg", "A beach."]]}"#;
+    assert_rejected(&SourceOptions::default(), table, &["orient=\"split\""]);
+}
+
+#[test]
 fn fields_under_other_names() {
     let names = [("image", "img.path"), ("question", "q"), ("answer", "a"), ("id", "key")];
     let fields = names.map(|(name, found)| (name.to_owned(), found.to_owned())).into();
     let options = SourceOptions { fields, ..SourceOptions::default() };
     let text = r#"{"key": 7, "img": {"path": "a.jpg"}, "q": "hi", "a": "ho", "answer": "not this one"}"#;
     check_with(Auto, &options, &[(text, r#"U [a.jpg] "hi" A "ho""#)]);
+    let others = [("image", "img"), ("video", "film"), ("caption", "long")];
+    let fields = others.map(|(name, found)| (name.to_owned(), found.to_owned())).into();
+    let options = SourceOptions { fields, ..SourceOptions::default() };
+    for (text, expected) in [
+        (r#"{"img": "a.jpg", "long": "ho", "caption": "short"}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
+        (r#"{"film": "a.mp4", "long": "ho"}"#, r#"U [video a.mp4] "Describe this video." A "ho""#),
+        (r#"{"img": null, "film": "a.mp4", "long": "ho"}"#, r#"U [video a.mp4] "Describe this video." A "ho""#),
+    ] {
+        check_with(Auto, &options, &[(text, expected)]);
+    }
+    for (text, lacking, has) in [
+        (r#"{"img": "a.jpg", "caption": "short", "lnog": "ho"}"#, "long", "img, caption, lnog"),
+        (r#"{"image": "a.jpg", "long": "ho"}"#, "img", "image, long"),
+        (r#"{"question": "hi", "answer": "ho", "long": "x"}"#, "img", "question, answer, long"),
+    ] {
+        let expected = format!("`fields` names {lacking:?}, which the record lacks; it has {has:?}");
+        assert_rejected(&options, text, &[&expected]);
+    }
+    let without = r#"{"img": "a.jpg", "long": null, "caption": "short"}"#;
+    assert_rejected(&options, without, &["expected a conversation"]);
     let options =
         SourceOptions { fields: BTreeMap::from([("image".into(), String::new())]), ..SourceOptions::default() };
     let problems: Vec<_> = Auto.option_problems(&options).iter().map(ToString::to_string).collect();
@@ -157,6 +183,10 @@ fn assert_rejected(options: &SourceOptions, text: &str, expected: &[&str]) {
     let rejected = parse_with(Auto, options.clone(), text).unwrap_err().rejection;
     assert_eq!(rejected.code, RejectCode::UnexpectedSchema, "{text}: {rejected}");
     assert!(expected.iter().all(|part| rejected.detail.contains(part)), "{text}: {}", rejected.detail);
+}
+
+fn with_key(text: &str) -> String {
+    text.replacen('{', r#"{"key": 1, "#, 1)
 }
 
 fn with_field(name: &str, found: &str) -> SourceOptions {
@@ -231,7 +261,7 @@ fn a_second_text_or_conversation_rejects_its_record_unless_fields_decide() {
         let default = SourceOptions::default();
         assert_rejected(&default, &text, &[&format!("{first:?}"), &format!("{second:?}"), &cure]);
         // What is not read cannot be chosen so.
-        assert_rejected(&with_field("id", "key"), &text, &[&cure]);
+        assert_rejected(&with_field("id", "key"), &with_key(&text), &[&cure]);
         check_with(Auto, &with_field(first, first), &[(&text, &read)]);
     }
     let both = r#"{"image": "a.jpg", "caption": "c", "description": "a dog"}"#;
@@ -259,7 +289,8 @@ fn what_looks_like_what_is_read_and_is_not_rejects_its_record() {
     assert_rejected(&default, &image(r#""caption": "cat""#), &["\"caption\""]);
     assert_rejected(&default, &image(r#""tools": "[{'name': 't'}]""#), &["\"tools\""]);
     let thumbnail = r#"{"image": "1.png", "photos": ["2.png"], "caption": "c"}"#;
-    assert_rejected(&with_field("images", "none"), thumbnail, &["\"photos\""]);
+    let none = thumbnail.replacen('{', r#"{"none": null, "#, 1);
+    assert_rejected(&with_field("images", "none"), &none, &["\"photos\""]);
     let answer =
         r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": false}"#;
     assert_rejected(&default, answer, &["not to be learned"]);
@@ -335,7 +366,7 @@ fn a_second_field_with_media_rejects_its_record_whatever_it_is_called() {
     ] {
         let text = format!(r#"{{{fields}, "caption": "c"}}"#).replace(r#""a", "caption": "c""#, r#""a""#);
         assert_rejected(&SourceOptions::default(), &text, &[&format!("{other:?} names another medium")]);
-        assert_rejected(&with_field("id", "key"), &text, &[other]);
+        assert_rejected(&with_field("id", "key"), &with_key(&text), &[other]);
     }
     let depth = r#"{"image": "a.jpg", "depth": "b.jpg", "caption": "c"}"#;
     let read = r#"U [a.jpg] "Describe this image." A "c""#;
