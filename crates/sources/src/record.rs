@@ -122,7 +122,9 @@ fn rename(row: &mut Object<'_>, fields: &BTreeMap<String, String>) -> Result<(),
             return Err(unexpected_schema(format!("`fields` names {found:?}, which the record lacks; it has {has}")));
         }
     }
-    fields.iter().for_each(|(name, found)| row.alias(name, found));
+    for (name, found) in fields {
+        row.alias(name, found);
+    }
     Ok(())
 }
 
