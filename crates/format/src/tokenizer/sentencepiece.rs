@@ -205,7 +205,7 @@ fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
 }
 
 fn pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {
-    (0..).zip(&proto.pieces).map(|(id, piece)| (id, piece.piece(), piece.r#type()))
+    (0..).zip(&proto.pieces).map(|(id, piece)| (id, piece.text(), piece.r#type()))
 }
 
 /// The pieces that never come from text. Hugging Face's tokenizers find their spellings in prompts.
@@ -224,7 +224,7 @@ fn configured_tokens(
 ) -> Result<Vec<AddedToken>, String> {
     let mut configured = Vec::new();
     for token in listed {
-        let piece = proto.pieces.get(token.id as usize).map(Piece::piece);
+        let piece = proto.pieces.get(token.id as usize).map(Piece::text);
         match piece {
             Some(piece) if piece == token.content => {}
             Some(piece) => {
@@ -271,7 +271,7 @@ fn merges(proto: &SentencePieceModel) -> Result<Merges, String> {
         Fallback::Unknown(unknown)
     };
     let normal = proto.pieces.iter().zip(0..).filter(|(piece, _)| piece.r#type() == Type::Normal);
-    Ok(Merges::new(normal.map(|(piece, id)| (piece.piece(), piece.score(), id)), fallback))
+    Ok(Merges::new(normal.map(|(piece, id)| (piece.text(), piece.score(), id)), fallback))
 }
 
 /// Whether no text is unknown: there is a piece for every byte.

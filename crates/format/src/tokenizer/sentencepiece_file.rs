@@ -37,7 +37,7 @@ pub(super) struct SentencePieceModel {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Piece {
     #[prost(string, optional, tag = "1")]
-    pub(super) piece: Option<String>,
+    pub(super) text: Option<String>,
     #[prost(float, optional, tag = "2")]
     pub(super) score: Option<f32>,
     #[prost(enumeration = "Type", optional, tag = "3", default = "Normal")]
