@@ -155,7 +155,9 @@ fn neither_repetitions_nor_records_that_are_left_out_make_a_loss_smaller() {
     fs::write(&facts, older.to_string()).unwrap();
     let mut verified = |repeats: Option<u64>, code: i32| {
         manifest["sources"][0].as_object_mut().unwrap().remove("num_rejected_repeats");
-        repeats.map(|number| manifest["sources"][0]["num_rejected_repeats"] = json!(number));
+        if let Some(number) = repeats {
+            manifest["sources"][0]["num_rejected_repeats"] = json!(number);
+        }
         fs::write(&path, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
         let output = run(&["verify", &built.dataset.display().to_string(), "--partial", "--quiet"], code);
         String::from_utf8(output.stdout).unwrap()

@@ -311,7 +311,7 @@ pub(crate) struct LsArguments {
     /// Only samples that were shortened to fit.
     #[arg(long)]
     pub(crate) shortened: bool,
-    /// Only records of which this is true, as `source.where` writes it: "num_tokens > 4000 and source in ['a', 'b']". Its fields are
+    /// Only records of which this is true, as `source.where` writes it: `num_tokens > 4000 and source in ['a', 'b']`. Its fields are
     /// those that --json prints.
     #[arg(long = "where", value_name = "CONDITION", value_parser = Condition::parse)]
     pub(crate) condition: Option<Condition>,

@@ -118,7 +118,7 @@ impl Format for Mds {
         let index = IndexJson { shards: shards.iter().map(|shard| IndexEntry::of(self, shard)).collect(), version: 2 };
         let files = vec![(format!("{}/index.json", self.name()), json_of(&index))];
         let card_yaml = configs_yaml(&[all_files(self, "")], facts.split);
-        BesideShards { files, card_yaml, ..BesideShards::default() }
+        BesideShards { card_yaml, files, ..BesideShards::default() }
     }
 }
 

@@ -53,17 +53,21 @@ impl ContainerVideo<'_> {
             num_frames: beginning.map_or(0, |beginning| beginning.num_frames),
             pass,
         };
+        let mut take = |frame: &frame::Video| {
+            reading.take(frame);
+            Ok(())
+        };
         let mut num_packets = 0;
         while let Some(packet) = demuxer.next_packet()? {
             if num_packets >= first {
                 let is_sent = decoder.send(packet, num_packets);
-                if !(decoder.receive(|frame| reading.take(frame))? && is_sent) {
+                if !(decoder.receive(&mut take)? && is_sent) {
                     return Ok(Err(format!("decoders refuse packet {num_packets} (files that were joined?)")));
                 }
             }
             num_packets += 1;
         }
-        if !decoder.drain(|frame| reading.take(frame))? || demuxer.has_failed() {
+        if !decoder.drain(take)? || demuxer.has_failed() {
             return Ok(Err(format!("what follows packet {num_packets} cannot be read")));
         }
         Ok(reading.finish(self.index.num_frames()))
@@ -83,7 +87,7 @@ struct PlainReading<'r, 'k> {
 }
 
 impl PlainReading<'_, '_> {
-    fn take(&mut self, frame: &frame::Video) -> Result<(), MediaError> {
+    fn take(&mut self, frame: &frame::Video) {
         // Of what is kept, the size of a frame is that of all.
         if self.sizes.len() == 1
             && !self.items.is_empty()
@@ -98,7 +102,6 @@ impl PlainReading<'_, '_> {
         }
         self.num_frames += 1;
         part_done();
-        Ok(())
     }
 
     fn finish(self, num_expected: usize) -> PlainFrames {

@@ -161,7 +161,9 @@ mod tests {
     fn decoding_can_begin_at_keyframes_that_no_frame_is_shown_across() {
         let closed = |times: &[i64], keys: &[usize]| {
             let mut packets: Vec<VideoPacket> = times.iter().map(|&pts| shown(pts)).collect();
-            keys.iter().for_each(|&key| packets[key].is_key = true);
+            for &key in keys {
+                packets[key].is_key = true;
+            }
             closed_keyframes(&packets)
         };
         assert_eq!(closed(&[0, 2, 1, 3, 5, 4, 6, 8, 7], &[0, 3, 6]), [3, 6]);
@@ -169,7 +171,9 @@ mod tests {
         assert_eq!(closed(&[0, 2, 1, 4, 3, 5, 6], &[0, 3, 6]), [6]);
         assert_eq!(closed(&[0, 1, 5, 2, 3], &[0, 3]), [] as [usize; 0]);
         let mut untimed = [shown(0), shown(1)];
-        untimed.iter_mut().for_each(|packet| packet.is_key = true);
+        for packet in &mut untimed {
+            packet.is_key = true;
+        }
         assert_eq!(closed_keyframes(&untimed), [1]);
         untimed[0].pts = None;
         assert_eq!(closed_keyframes(&untimed), [] as [usize; 0]);

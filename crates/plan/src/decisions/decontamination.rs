@@ -126,13 +126,13 @@ impl KeptUnwanted {
         // What is made does not depend on the clock, only whether it is kept.
         let started = Instant::now();
         let journal = Journal::open(&self.directory, &key.to_string());
-        let made = make(&mut journal.frames(key, None))?;
+        let fingerprints = make(&mut journal.frames(key, None))?;
         let elapsed = started.elapsed();
         if elapsed >= LEAST_TIME_KEPT {
-            self.files.keep(key, &made, [], (&[], elapsed));
+            self.files.keep(key, &fingerprints, [], (&[], elapsed));
         }
         journal.remove();
-        Ok(made)
+        Ok(fingerprints)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::json::grammar::{Grammar, ScanStep, is_space};
 
@@ -57,9 +58,12 @@ pub(crate) fn list_before_others(text: &[u8]) -> Option<String> {
     let start = behind.iter().position(|byte| !(is_space(*byte) || *byte == b','))?;
     let behind = behind.split_at(start).1;
     let ScanStep::Complete(end) = Grammar::new().advance(behind) else { return None };
-    let names = |text| serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(text).ok();
-    let (of_first, of_second) = (names(first)?, names(behind.split_at_checked(end)?.0)?);
+    let (of_first, of_second) = (fields_of(first)?, fields_of(behind.split_at_checked(end)?.0)?);
     of_second.keys().all(|name| !of_first.contains_key(name)).then(|| name.clone())
+}
+
+fn fields_of(object: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
+    serde_json::from_slice(object).ok()
 }
 
 /// The lists of objects among the fields that begin at a position of a text.
