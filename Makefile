@@ -37,7 +37,7 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	@rm -f .env/skipped
 	MANYFRAME_SKIPPED=$(CURDIR)/.env/skipped $(CARGO) test --workspace --locked
-	$(CARGO) test --workspace --locked --no-default-features --test tests without_features
+	$(CARGO) test --package manyframe --locked --no-default-features --test tests without_features
 	@if [ -s .env/skipped ]; then echo; sort -u .env/skipped; fi
 
 wheel: setup
