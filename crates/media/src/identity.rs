@@ -11,8 +11,8 @@
 //! The second time is there because the first is what a program says that it is: whoever unpacks an archive, copies with `cp -p`
 //! or lets two files change places may put another photo of the same size and time under a name. Where two directories change
 //! places, not even that differs, if files were written in one tick of the clock; their inodes do. Not all file systems keep
-//! inodes: FUSE (buckets as directories, `sshfs`), CIFS and FAT number files anew when they are mounted, and all media would seem
-//! to have changed. Device numbers are no part of it, because many change with each mount. No path is part of it, either. All
+//! inodes: FUSE (buckets as directories, `sshfs`), CIFS and FAT give files new numbers at each mount, and all media would look
+//! changed. Device numbers are no part of it, because many change with each mount. No path is part of it, either. All
 //! of it is specific to a machine, so that no identity may reach a dataset.
 
 use std::cell::Cell;

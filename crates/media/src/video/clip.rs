@@ -23,12 +23,12 @@ use manyframe_core::{ClipFile, ClipFormat, ClipFrames, Digest, RejectCode, Sampl
 use super::collect::{Collected, KeptPass};
 use super::convert::FrameConverter;
 use super::cut::{CutVideo, Uncut, cut_video};
-use super::decode::{ContainerVideo, digest_of};
 use super::decoded::{DeliveredClip, FrameDigest, FrameKeeper, Pass};
 use super::index::{Identity, VideoIndex, index_video};
 use super::input::{ByteSource, VideoInput, open_bytes};
 use super::orientation::Orientation;
 use super::plain::several_sizes;
+use super::visit::{ContainerVideo, digest_of};
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;

@@ -11,8 +11,8 @@
 use ffmpeg_next::frame;
 use manyframe_base::in_flight::part_done;
 
-use super::decode::{ContainerVideo, VisitFrames, Visited};
 use super::decoded::{Beginning, FrameDigest, Keeper, Kept, Pass, VideoFrame};
+use super::visit::{ContainerVideo, VisitFrames, Visited};
 use crate::error::MediaError;
 
 /// Something that is made of a frame.

@@ -58,6 +58,7 @@ mod transport;
 mod undecodable;
 mod unreferenced;
 mod version;
+mod visit;
 mod yuv;
 
 pub use choose::choose_frames;

@@ -7,11 +7,11 @@ use manyframe_base::in_flight::part_done;
 
 use super::collect::KeptPass;
 use super::deadline::Deadline;
-use super::decode::{ContainerVideo, begins_at, digest_of};
 use super::decoded::{Beginning, FrameDigest, Kept};
 use super::decoder::StreamDecoder;
 use super::demux::Demuxer;
 use super::references::closed_keyframes;
+use super::visit::{ContainerVideo, begins_at, digest_of};
 use crate::error::MediaError;
 
 /// The digests of the wanted frames as such a reader counts them, or why it does not get through the file or does not find the

@@ -100,7 +100,7 @@ fn absence(path: &str, entries: &Entries) -> String {
     if reasons.is_empty() { format!("{shown:?}") } else { format!("{shown:?} ({})", reasons.join("; ")) }
 }
 
-/// How a file begins that stands for one that git-lfs has.
+/// First bytes of a pointer of git-lfs, which is in place of a file that was not downloaded.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// The path of a medium that is there and cannot be used, and why.

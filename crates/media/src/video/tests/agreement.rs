@@ -10,10 +10,10 @@ use super::clips::{Clips, PICTURE, ffmpeg_frames, open, source, write};
 use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
 use crate::video::convert::FrameConverter;
-use crate::video::decode::ContainerVideo;
 use crate::video::index::{Identity, VideoIndex, index_video};
 use crate::video::input::VideoInput;
 use crate::video::timing::FrameRate;
+use crate::video::visit::ContainerVideo;
 
 const MAX_PIXELS: u64 = 1 << 24;
 

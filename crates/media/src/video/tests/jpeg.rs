@@ -14,7 +14,7 @@ use std::process::Command;
 use super::clips::{Clips, index, open, source, write};
 use crate::policy::{ImagePolicy, Subsampling};
 use crate::video::convert::FrameConverter;
-use crate::video::decode::ContainerVideo;
+use crate::video::visit::ContainerVideo;
 use ffmpeg_next::frame;
 
 /// A frame of a clip, and the size at which it is delivered.
