@@ -5,7 +5,7 @@
 use manyframe_core::Digest;
 use rustc_hash::FxHashMap;
 
-use crate::rows::Rows;
+use crate::alike::{parts, sorted_part};
 
 /// A row with the same content as one that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,14 +18,18 @@ pub struct Duplicate {
 
 /// Groups of two or more eligible rows with one signature. Rows ascend in each; groups are ordered by their first row.
 ///
+/// `signatures` has one for each row.
+///
 /// # Panics
-/// If something eligible is not one of `rows`.
-pub fn candidate_groups<R: Rows + ?Sized>(rows: &R, eligible: impl IntoIterator<Item = usize>) -> Vec<Vec<usize>> {
-    // Sorted, because a hash table of groups takes several times the memory, and most rows have a signature of their own.
-    let mut signed: Vec<(u64, u32)> = eligible.into_iter().map(|row| (rows.row(row).signature, row as u32)).collect();
-    signed.sort_unstable();
-    let alike = signed.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1);
-    let mut groups: Vec<Vec<usize>> = alike.map(|group| group.iter().map(|&(_, row)| row as usize).collect()).collect();
+/// If something eligible has no signature.
+#[expect(clippy::indexing_slicing, reason = "documented")]
+pub fn candidate_groups(signatures: &[u64], eligible: impl Iterator<Item = usize> + Clone) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for part in parts() {
+        let signed = sorted_part(eligible.clone().map(|row| (signatures[row], row as u32)), part);
+        let alike = signed.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1);
+        groups.extend(alike.map(|group| group.iter().map(|&(_, row)| row as usize).collect::<Vec<_>>()));
+    }
     groups.sort_unstable();
     groups
 }
@@ -49,15 +53,13 @@ pub fn duplicates_in_group(group: &[(usize, Option<Digest>)]) -> Vec<Duplicate> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::row;
 
     #[test]
     fn rows_are_grouped_by_signature() {
-        let mut rows = ["a", "b", "c", "d"].map(row);
-        rows[0].signature = 5;
-        rows[3].signature = 5;
-        assert_eq!(candidate_groups(&rows, [0, 1, 2, 3]), [vec![0, 3]]);
-        assert!(candidate_groups(&rows, [0, 1, 2]).is_empty());
+        let signatures = [u64::MAX, 5, 6, u64::MAX, 5, u64::MAX];
+        assert_eq!(candidate_groups(&signatures, 0..6), [vec![0, 3, 5], vec![1, 4]]);
+        assert_eq!(candidate_groups(&signatures, 1..6), [vec![1, 4], vec![3, 5]]);
+        assert!(candidate_groups(&signatures, 0..3).is_empty());
     }
 
     #[test]

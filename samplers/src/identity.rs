@@ -12,20 +12,23 @@
 
 use manyframe_core::RecordId;
 
+use crate::alike::{parts, sorted_part};
+
 /// Assigns a new id to the second and any later row with the same id. The first keeps its id.
 ///
 /// Record ids are digests of contents, so a record that upstream lists twice has the same id twice. Keys must be unique.
 #[expect(clippy::indexing_slicing, reason = "rows are positions of ids")]
 pub fn make_ids_unique(ids: &mut [RecordId]) {
-    // Sorted by a part of the id, because a hash table of all ids would be as large as everything else that is kept of them.
-    let mut rows: Vec<(u64, u32)> = (0u32..).zip(&*ids).map(|(row, id)| (first_bits(*id), row)).collect();
-    rows.sort_unstable();
-    for alike in rows.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
-        let mut rows: Vec<(RecordId, u32)> = alike.iter().map(|&(_, row)| (ids[row as usize], row)).collect();
-        rows.sort_unstable();
-        for same in rows.chunk_by(|a, b| a.0 == b.0) {
-            for (occurrence, &(id, row)) in (1..).zip(same.iter().skip(1)) {
-                ids[row as usize] = id.occurrence(occurrence);
+    // A new id is no other row's, so that it makes no difference in which part it is.
+    for part in parts() {
+        let rows = sorted_part((0u32..).zip(&*ids).map(|(row, id)| (first_bits(*id), row)), part);
+        for alike in rows.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
+            let mut rows: Vec<(RecordId, u32)> = alike.iter().map(|&(_, row)| (ids[row as usize], row)).collect();
+            rows.sort_unstable();
+            for same in rows.chunk_by(|a, b| a.0 == b.0) {
+                for (occurrence, &(id, row)) in (1..).zip(same.iter().skip(1)) {
+                    ids[row as usize] = id.occurrence(occurrence);
+                }
             }
         }
     }

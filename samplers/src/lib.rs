@@ -12,6 +12,7 @@
 //!
 //! `samplers/README.md` describes the mixing laws, and where to add one.
 
+mod alike;
 mod audit;
 mod balance;
 mod cut;

@@ -13,7 +13,6 @@ pub(crate) fn row(name: &str) -> IndexRow {
         num_turns: 2,
         num_chars: 10,
         estimated_bytes: 100,
-        signature: digest.first_bits(),
         media: 0,
     }
 }

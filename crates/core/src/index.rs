@@ -30,8 +30,6 @@ pub struct IndexRow {
     pub num_chars: u64,
     /// Bytes its sample will take in a shard, roughly.
     pub estimated_bytes: u64,
-    /// Equal for records that might be duplicates: same text, and media of the same sizes.
-    pub signature: u64,
     /// Equal for records that show the same images and videos, by their sizes; 0 for those without any.
     pub media: u64,
 }

@@ -15,7 +15,7 @@ use manyframe_dataset::{
 };
 use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
-use manyframe_plan::{PackSample, Packing, pack_samples};
+use manyframe_plan::{PackSample, PackSamples, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
 use manyframe_shards::ShardFormat;
 use manyframe_storage::{Condition, Version, Written};
@@ -143,11 +143,11 @@ impl PackedDataset {
         overhead: Option<PromptOverhead>,
     ) -> Result<Option<Self>, EngineError> {
         let delivered = read_delivered(file, ledger)?;
-        let samples: Vec<PackSample> = delivered.samples.iter().map(|delivered| delivered.sample).collect();
+        let samples: PackSamples = delivered.samples.iter().map(|delivered| delivered.sample).collect();
         let sources = file.source.iter().map(|table| table.name.clone()).collect();
         let formats = || file.output.formats.iter().copied();
         let format = ShardFormat::first_tar(formats()).or_else(|| formats().min());
-        Ok(pack_samples(file, &samples, overhead)?.map(|packing| Self { packing, delivered, sources, format }))
+        Ok(pack_samples(file, samples, overhead)?.map(|packing| Self { packing, delivered, sources, format }))
     }
 
     /// The rows of the pack index.

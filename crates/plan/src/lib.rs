@@ -105,7 +105,7 @@ pub use inputs::InputChanges;
 pub use journal::{Journal, KeptFrames, Payload};
 pub use make::{BuildKeys, Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
-pub use packing::{PackSample, Packing, pack_samples};
+pub use packing::{PackSample, PackSamples, Packing, pack_samples};
 pub use plan::{
     PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, read_sequences, read_task, records_path, task_path,
 };

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
-use manyframe_dataset::MANIFEST_FILE;
+use manyframe_dataset::{MANIFEST_FILE, PackSummary};
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
+use manyframe_samplers::{Drawn, Rows};
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
@@ -24,7 +25,7 @@ use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
 use crate::index::table::{ListedEntry, read_listed};
 use crate::index_tasks::IndexTask;
-use crate::packing::{PackSample, pack_samples};
+use crate::packing::{PackSample, PackSamples, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::reuse::{LeftByPlan, NewPlan, ReusableSamples, Reuse};
@@ -131,7 +132,7 @@ pub fn make(
     let mut candidates = Candidates::read(context, &index.files)?;
     let samples = decide((context, work), &mut candidates, executor)?;
     let draft = DecidedPlan { context, candidates: &candidates, samples: &samples };
-    let mut plan = draft.plan(index)?;
+    let mut plan = draft.plan(index);
 
     // A plan appears at once and whole.
     let staged = StagedDirectory::beside(&directory)?;
@@ -140,11 +141,33 @@ pub fn make(
     let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by }, reuse);
     let flush = if samples.tasks.len() < NUM_FLUSHED_TOGETHER { Flush::Done } else { Flush::FileSystem };
     plan.reuse = draft.write_tasks(&TaskFiles { directory: staged.path(), flush }, &reusable)?;
+    drop(reusable);
+    plan.pack = pack_summary(context, candidates, samples)?;
     write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;
     staged.publish(flush)?;
     forget_unwanted(work)?;
     Ok(MadePlan { plan, directory })
+}
+
+/// What packs of the samples cost. Everything else that is known of them is given up, because packing takes much memory, too.
+fn pack_summary(
+    context: &Context,
+    candidates: Candidates,
+    samples: DecidedSamples,
+) -> Result<Option<PackSummary>, PlanError> {
+    let file = &context.pipeline.file;
+    if file.pack.is_none() {
+        return Ok(None);
+    }
+    let rows = candidates.into_rows();
+    let sample = |drawn: &Drawn| {
+        let IndexRow { source, cost, num_turns, .. } = rows.row(drawn.position());
+        PackSample::new(source, &cost, num_turns)
+    };
+    let to_pack: PackSamples = samples.ordered.iter().map(sample).collect();
+    drop((rows, samples));
+    Ok(pack_samples(file, to_pack, context.prompt_overhead()?)?.map(|packing| packing.summary))
 }
 
 /// The plan in a directory, with the settings of a pipeline that has the same key: they may differ in what no plan depends on,
@@ -230,13 +253,11 @@ struct DecidedPlan<'a> {
 }
 
 impl DecidedPlan<'_> {
-    fn plan(&self, index: &Index) -> Result<Plan, PlanError> {
-        let Self { context, candidates, samples } = self;
+    /// The plan, but for what it reuses and for its packs.
+    fn plan(&self, index: &Index) -> Plan {
+        let Self { context, candidates, samples: _ } = self;
         let pipeline = &context.pipeline;
-        let pack_sample = |row: &IndexRow| PackSample::new(row.source, &row.cost, row.num_turns);
-        let lengths: Vec<PackSample> =
-            samples.ordered.iter().map(|drawn| pack_sample(&candidates.row(drawn.position()))).collect();
-        Ok(Plan {
+        Plan {
             version: PLAN_VERSION,
             key: index.keys.plan,
             inputs: Some(index.keys.inputs),
@@ -248,10 +269,10 @@ impl DecidedPlan<'_> {
             num_splits: index.files.iter().map(|file| file.num_splits).sum(),
             num_splits_read: index.num_splits_read(),
             sources: candidates.budgets.as_slice().to_vec(),
-            pack: pack_samples(&pipeline.file, &lengths, context.prompt_overhead()?)?.map(|packing| packing.summary),
+            pack: None,
             reuse: Vec::new(),
             tasks: self.task_headers(),
-        })
+        }
     }
 
     fn task_headers(&self) -> Vec<TaskHeader> {

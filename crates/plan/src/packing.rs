@@ -15,7 +15,7 @@ use manyframe_samplers::{
 
 use crate::error::PlanError;
 
-/// What the packer needs to know of a sample. There is one for every sample of a plan, so it is small.
+/// What the packer needs to know of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackSample {
     /// Its source.
@@ -41,6 +41,44 @@ impl PackSample {
 
     fn text_tokens(&self) -> u32 {
         self.length.tokens.saturating_sub(self.length.visual_tokens)
+    }
+}
+
+/// What the packer needs to know of samples, in the order of delivery: 20 bytes each.
+#[derive(Debug, Default)]
+pub struct PackSamples {
+    sources: Vec<SourceIndex>,
+    lengths: Vec<SampleLength>,
+    num_turns: Vec<u32>,
+}
+
+impl FromIterator<PackSample> for PackSamples {
+    fn from_iter<I: IntoIterator<Item = PackSample>>(samples: I) -> Self {
+        let samples = samples.into_iter();
+        let (num_samples, _) = samples.size_hint();
+        let mut all = Self {
+            sources: Vec::with_capacity(num_samples),
+            lengths: Vec::with_capacity(num_samples),
+            num_turns: Vec::with_capacity(num_samples),
+        };
+        for PackSample { source, length, num_turns } in samples {
+            all.sources.push(source);
+            all.lengths.push(length);
+            all.num_turns.push(num_turns);
+        }
+        all
+    }
+}
+
+impl PackSamples {
+    /// The length of each.
+    pub fn lengths(&self) -> &[SampleLength] {
+        &self.lengths
+    }
+
+    fn iter(&self) -> impl Iterator<Item = PackSample> {
+        let samples = self.sources.iter().zip(&self.lengths).zip(&self.num_turns);
+        samples.map(|((&source, &length), &num_turns)| PackSample { source, length, num_turns })
     }
 }
 
@@ -72,8 +110,7 @@ impl Packing {
     }
 }
 
-/// Packs samples as the pipeline file says; `None` if it has no `[pack]`. The samples must be in the order of delivery.
-/// Without the overhead of their prompts, there is no audit.
+/// Packs samples as the pipeline file says; `None` if it has no `[pack]`. Without the overhead of their prompts, there is no audit.
 ///
 /// # Errors
 ///
@@ -81,25 +118,23 @@ impl Packing {
 /// not have.
 pub fn pack_samples(
     file: &PipelineFile,
-    samples: &[PackSample],
+    samples: PackSamples,
     overhead: Option<PromptOverhead>,
 ) -> Result<Option<Packing>, PlanError> {
     let (Some(table), Some(options)) = (&file.pack, file.pack_options()) else { return Ok(None) };
-    let names = SourceNames::of(file, samples)?;
-    let lengths: Vec<SampleLength> = samples.iter().map(|sample| sample.length).collect();
-    let sources: Vec<SourceIndex> = samples.iter().map(|sample| sample.source).collect();
-    let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
+    let names = SourceNames::of(file, &samples)?;
+    let packs = pack(&samples.lengths, &options).map_err(PlanError::Pack)?;
     let mut too_long = BTreeMap::new();
     for &sample in &packs.too_long {
         #[expect(clippy::indexing_slicing, reason = "the packer numbers the samples that it was given")]
-        let source = sources[sample as usize];
+        let source = samples.sources[sample as usize];
         *too_long.entry(names.name(source)).or_insert(0) += 1;
     }
     let summary = PackSummary {
         settings: table.clone(),
         capacity_tokens: options.capacity_tokens.get(),
         pad_to_multiple: options.pad_to_multiple.get(),
-        report: packs.report(&lengths, &sources, &options),
+        report: packs.report(&samples.lengths, &samples.sources, &options),
         too_long,
         audit: table.audit.zip(overhead).map(|(Audit::Concat, overhead)| {
             let released = ConcatOptions::default().limit_tokens;
@@ -108,10 +143,10 @@ pub fn pack_samples(
                 sequence_tokens: u64::from(options.capacity_tokens.get()),
                 tokens_per_image: file.family().constant().map_or(0, |constant| constant.tokens_per_image.get().into()),
             };
-            concat_audit(&names, samples.iter().map(|sample| concat_sample(sample, overhead)), &concat)
+            concat_audit(&names, samples.iter().map(|sample| concat_sample(&sample, overhead)), &concat)
         }),
     };
-    Ok(Some(Packing { options, lengths, packs, summary }))
+    Ok(Some(Packing { options, lengths: samples.lengths, packs, summary }))
 }
 
 /// The names of the sources of a file.
@@ -121,10 +156,10 @@ impl<'a> SourceNames<'a> {
     /// # Errors
     ///
     /// If a sample is of a source that the file does not have.
-    fn of(file: &'a PipelineFile, samples: &[PackSample]) -> Result<Self, PlanError> {
-        match samples.iter().find(|sample| sample.source.position() >= file.source.len()) {
+    fn of(file: &'a PipelineFile, samples: &PackSamples) -> Result<Self, PlanError> {
+        match samples.sources.iter().find(|source| source.position() >= file.source.len()) {
             None => Ok(Self(file)),
-            Some(sample) => Err(PlanError::NoSuchSource { source_index: sample.source }),
+            Some(source) => Err(PlanError::NoSuchSource { source_index: *source }),
         }
     }
 

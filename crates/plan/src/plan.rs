@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
-use crate::packing::{PackSample, pack_samples};
+use crate::packing::{PackSample, PackSamples, pack_samples};
 use crate::reduction::LengthReduction;
 use crate::reused::{ReusedSample, SourceReuse};
 
@@ -198,9 +198,10 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
     }
     planned.sort_unstable_by_key(|(position, ..)| *position);
     let sample = |(_, source, cost): &(u64, SourceIndex, Cost)| PackSample::new(*source, cost, 0);
-    let samples: Vec<PackSample> = planned.iter().map(sample).collect();
-    let Some(packing) = pack_samples(&plan.pipeline, &samples, None)? else {
-        return Ok(samples.iter().map(|sample| SequenceLoad::from(sample.length)).collect());
-    };
-    Ok(packing.packs.iter().map(|pack| packing.load(pack)).collect())
+    let samples: PackSamples = planned.iter().map(sample).collect();
+    if plan.pipeline.pack.is_none() {
+        return Ok(samples.lengths().iter().copied().map(SequenceLoad::from).collect());
+    }
+    let packing = pack_samples(&plan.pipeline, samples, None)?;
+    Ok(packing.iter().flat_map(|packing| packing.packs.iter().map(|pack| packing.load(pack))).collect())
 }

@@ -90,12 +90,16 @@ impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
         }
         let mut achieved = self.available.saturating_mul(u64::from(num_whole));
         if epochs.rest > 0 {
-            let mut ordered = self.in_order();
-            let num_taken = self.prefix(&mut ordered, epochs.rest);
-            for candidate in ordered.iter().take(num_taken) {
-                drawn.push(Drawn { row: candidate.row, repetition: num_whole });
-                achieved = achieved.saturating_add(self.units(candidate));
-            }
+            let mut take = |row: u32, units: u64| {
+                drawn.push(Drawn { row, repetition: num_whole });
+                achieved = achieved.saturating_add(units);
+            };
+            let (mut undecided, target) = match &self.share.stratify {
+                Some(stratify) => (self.by_strata(stratify), epochs.rest),
+                None => self.by_rank(epochs.rest, &mut take),
+            };
+            let num_taken = self.prefix(&mut undecided, target);
+            undecided.iter().take(num_taken).for_each(|candidate| take(candidate.row, self.units(candidate)));
         }
         if !drawn.is_sorted() {
             drawn.sort_unstable();
@@ -124,23 +128,47 @@ impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
         num_taken
     }
 
-    fn in_order(&self) -> Vec<DrawCandidate> {
-        let candidate = |&row: &u32| DrawCandidate {
-            key: rank(self.share.seed, "draw", self.id(row)),
-            row,
-            amount: u32::try_from(self.amount(row)).unwrap_or(LARGE),
-        };
-        let mut candidates: Vec<DrawCandidate> = self.share.eligible.iter().map(candidate).collect();
-        if let Some(stratify) = &self.share.stratify {
-            self.interleave_strata(&mut candidates, stratify);
+    /// Takes rows in the order of their ranks, but for those around the one that does not fit into the target any more. Returns these,
+    /// and what is left of the target.
+    ///
+    /// Ranks are spread evenly: their first bits tell nearly all rows that are drawn from those that are not, so that no others are
+    /// kept to be compared.
+    fn by_rank(&self, target: u64, take: &mut impl FnMut(u32, u64)) -> (Vec<DrawCandidate>, u64) {
+        const BITS: u32 = 12;
+        let part = |row: u32| self.rank(row) >> (u64::BITS - BITS);
+        let mut amounts = vec![0_u64; 1 << BITS];
+        for &row in &self.share.eligible {
+            #[expect(clippy::indexing_slicing, reason = "there is a sum for each value of so many bits")]
+            let amount = &mut amounts[part(row) as usize];
+            *amount = amount.saturating_add(self.amount(row));
         }
-        candidates
+        let mut left = target;
+        let fits = |amount: &&u64| left.checked_sub(**amount).map(|rest| left = rest).is_some();
+        let num_fitting = amounts.iter().take_while(fits).count() as u64;
+        let mut undecided = Vec::new();
+        for &row in &self.share.eligible {
+            match part(row).cmp(&num_fitting) {
+                Ordering::Less => take(row, self.amount(row)),
+                Ordering::Equal => undecided.push(self.candidate(row)),
+                Ordering::Greater => {}
+            }
+        }
+        (undecided, left)
     }
 
-    /// Orders candidates so that strata follow in proportion, and makes that order their key.
-    fn interleave_strata(&self, candidates: &mut Vec<DrawCandidate>, stratify: &Stratify) {
-        let mut of_stratum: Vec<(u32, DrawCandidate)> =
-            stratify.strata.iter().copied().zip(std::mem::take(candidates)).collect();
+    fn rank(&self, row: u32) -> u64 {
+        rank(self.share.seed, "draw", self.id(row))
+    }
+
+    fn candidate(&self, row: u32) -> DrawCandidate {
+        DrawCandidate { key: self.rank(row), row, amount: u32::try_from(self.amount(row)).unwrap_or(LARGE) }
+    }
+
+    /// Candidates whose keys are an order in which strata follow in proportion.
+    fn by_strata(&self, stratify: &Stratify) -> Vec<DrawCandidate> {
+        let mut candidates = Vec::new();
+        let ranked = self.share.eligible.iter().map(|&row| self.candidate(row));
+        let mut of_stratum: Vec<(u32, DrawCandidate)> = stratify.strata.iter().copied().zip(ranked).collect();
         of_stratum.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.compare(&a.1, &b.1)));
         let strata: Vec<&[(u32, DrawCandidate)]> = of_stratum.chunk_by(|a, b| a.0 == b.0).collect();
         let sizes: Vec<f64> = strata.iter().map(|stratum| stratum.len() as f64).collect();
@@ -164,6 +192,7 @@ impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
         for (key, candidate) in candidates.iter_mut().enumerate() {
             candidate.key = key as u64;
         }
+        candidates
     }
 
     fn compare(&self, a: &DrawCandidate, b: &DrawCandidate) -> Ordering {

@@ -59,7 +59,6 @@ use crate::rows::Rows;
 ///     num_turns: 2,
 ///     num_chars: 40,
 ///     estimated_bytes: 60,
-///     signature: u64::from(n),
 ///     media: 0,
 /// };
 /// let rows: Vec<IndexRow> = (0..10).map(row).collect();

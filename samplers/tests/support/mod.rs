@@ -71,7 +71,6 @@ pub(crate) fn row(generated: Generated, n: u64) -> IndexRow {
         num_turns,
         num_chars,
         estimated_bytes: 1000,
-        signature: n,
         media: n % 3,
     }
 }

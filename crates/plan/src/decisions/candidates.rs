@@ -1,6 +1,6 @@
 //! Every record that could be measured: what samplers see of it, where it is, and what is decided about it.
 //!
-//! There is one for every record of a plan, so that all of it is packed: 85 bytes each.
+//! There is one for every record of a plan, so that all of it is packed: 77 bytes each, and 8 more until duplicates are found.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ use crate::reduction::LengthReduction;
 /// Rows, origins and decisions have one length, and so have subsets if there are any.
 pub(crate) struct Candidates {
     rows: PackedRows,
+    /// A signature of what each row says and shows, until somebody takes them.
+    signatures: Vec<u64>,
     origins: PackedOrigins,
     /// How records are shortened, by row, ascending; most are not.
     reductions: Vec<(u32, LengthReduction)>,
@@ -70,6 +72,7 @@ impl Candidates {
         };
         let candidates = Self {
             rows: PackedRows::default(),
+            signatures: Vec::new(),
             origins: PackedOrigins::default(),
             reductions: Vec::new(),
             subsets: Vec::new(),
@@ -99,12 +102,24 @@ impl Candidates {
         }
         self.rows.reserve(num_rows);
         self.origins.reserve(num_rows);
+        // As of rows.
+        _ = self.signatures.try_reserve_exact(num_rows);
         Ok(())
+    }
+
+    /// The rows alone.
+    pub(crate) fn into_rows(self) -> PackedRows {
+        self.rows
     }
 
     /// The rows, as samplers see them.
     pub(crate) fn rows(&self) -> &PackedRows {
         &self.rows
+    }
+
+    /// The signatures of all rows: equal for those that might be duplicates. They are only needed once.
+    pub(crate) fn take_signatures(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.signatures)
     }
 
     /// The number of rows.
@@ -187,7 +202,7 @@ impl Candidates {
     }
 
     /// The rows that nothing is decided about yet, ascending.
-    pub(crate) fn undecided(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = usize> + Clone {
         (0..self.num_rows()).filter(|&row| self.decisions.is_open(row))
     }
 
@@ -258,7 +273,7 @@ impl Reading {
         let budget = self.candidates.budget_mut(source);
         budget.num_seen += 1;
         match entry.outcome {
-            Ok(MeasuredRecord { row, reduction }) => {
+            Ok(MeasuredRecord { row, signature, reduction }) => {
                 budget.readable.count(row.cost);
                 budget.num_pieces += u64::from(reduction.split.is_some_and(|split| split.piece > 0));
                 if !reduction.is_none() {
@@ -269,6 +284,7 @@ impl Reading {
                     self.candidates.subsets.push(*subsets.entry(entry.subset).or_insert(next));
                 }
                 self.candidates.rows.push(&row);
+                self.candidates.signatures.push(signature);
                 self.candidates.origins.push(&entry.origin);
             }
             Err(code) => {

@@ -11,7 +11,9 @@ use crate::error::PlanError;
 
 /// Draws from the candidates that are left, and counts what is drawn. Sources are in order, rows ascend within each.
 pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec<Drawn>, PlanError> {
-    let mut eligible: IndexVec<SourceIndex, Vec<u32>> = IndexVec::filled(Vec::new(), context.sources.len());
+    // Made as large as they will be: vectors that grow are in memory twice for a moment.
+    let available = candidates.budgets.as_slice().iter().map(|budget| budget.available.num_samples as usize);
+    let mut eligible: IndexVec<SourceIndex, Vec<u32>> = available.map(Vec::with_capacity).collect();
     for row in candidates.undecided() {
         #[expect(clippy::indexing_slicing, reason = "there is a list for each source")]
         let of_source = &mut eligible[candidates.row(row).source];
@@ -34,7 +36,7 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
     });
     let shares: Vec<SourceShare> = shares.collect();
     let mixture = mix(candidates.rows(), &shares, file.mix.total()).map_err(PlanError::Mix)?;
-    let mut drawn = Vec::new();
+    let mut drawn = Vec::with_capacity(mixture.shares.iter().map(|share| share.drawn.len()).sum());
     for ((source, share), drawn_share) in context.sources.indices().zip(&shares).zip(mixture.shares) {
         candidates.budget_mut(source).asked = Asked {
             law: share.law,

@@ -24,8 +24,9 @@ pub(crate) fn remove_exact_duplicates(
         DuplicateRule::Exact => true,
         DuplicateRule::Pixels | DuplicateRule::Near => table.text == DuplicateText::Same,
     };
+    let signatures = candidates.take_signatures();
     if is_asked {
-        let found = find_exact_duplicates(context, candidates, executor)?;
+        let found = find_exact_duplicates(context, (candidates, &signatures), executor)?;
         mark(candidates, &found, "same text, same bytes");
     }
     Ok(())

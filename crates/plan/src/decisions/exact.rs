@@ -12,10 +12,10 @@ use crate::error::PlanError;
 /// The exact duplicates among the candidates that are left.
 pub(crate) fn find_exact_duplicates(
     context: &Context,
-    candidates: &Candidates,
+    (candidates, signatures): (&Candidates, &[u64]),
     executor: Executor<'_>,
 ) -> Result<Vec<Duplicate>, PlanError> {
-    let groups = candidate_groups(candidates.rows(), candidates.undecided());
+    let groups = candidate_groups(signatures, candidates.undecided());
     executor.progress.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
     let mut duplicates = Vec::new();
     let digests = |group: Vec<usize>| -> Result<Vec<Duplicate>, PlanError> {

@@ -78,7 +78,7 @@ pub(crate) fn decide(
     candidates.count_undecided(|budget| &mut budget.available);
     let drawn = draw(context, candidates)?;
     let file = &context.pipeline.file;
-    let ordered = file.mix.order.arrange(candidates.rows(), &drawn, file.seed);
+    let ordered = file.mix.order.arrange(candidates.rows(), drawn, file.seed);
     let tasks = cut_tasks(&file.output, candidates, &ordered);
     Ok(DecidedSamples { ordered, tasks })
 }

@@ -109,7 +109,6 @@ mod tests {
                 num_turns: 1,
                 num_chars: 1,
                 estimated_bytes: 1,
-                signature: 1,
                 media: 0,
             });
         }

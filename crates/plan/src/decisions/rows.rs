@@ -1,4 +1,4 @@
-//! The rows of a plan in 64 bytes each: there is one for every record, and hundreds of millions have to fit.
+//! The rows of a plan in 56 bytes each: there is one for every record, and hundreds of millions have to fit.
 //!
 //! Numbers are kept in as many bytes as they need in practice. A row with a larger one is kept whole, beside the others: nothing is
 //! rounded.
@@ -23,7 +23,6 @@ pub(crate) struct PackedRows {
 /// An [`IndexRow`] without its id.
 #[derive(Debug, Clone, Copy)]
 struct Measures {
-    signature: u64,
     media: u64,
     source: SourceIndex,
     text_tokens: u32,
@@ -41,9 +40,8 @@ struct Measures {
 impl Measures {
     /// `None` if a number is too large.
     fn of(row: &IndexRow) -> Option<Self> {
-        let IndexRow { id: _, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media } = *row;
+        let IndexRow { id: _, source, cost, layout, num_turns, num_chars, estimated_bytes, media } = *row;
         Some(Self {
-            signature,
             media,
             source,
             text_tokens: cost.text_tokens.try_into().ok()?,
@@ -62,7 +60,6 @@ impl Measures {
     /// A placeholder for a row that is kept whole.
     fn of_large(row: &IndexRow) -> Self {
         Self {
-            signature: row.signature,
             media: row.media,
             source: row.source,
             text_tokens: 0,
@@ -94,7 +91,6 @@ impl Measures {
             num_turns: self.num_turns.into(),
             num_chars: self.num_chars.into(),
             estimated_bytes: self.estimated_bytes.into(),
-            signature: self.signature,
             media: self.media,
         }
     }
@@ -170,8 +166,7 @@ mod tests {
             num_turns: of(8) as u32,
             num_chars: of(9),
             estimated_bytes: of(10),
-            signature: of(11),
-            media: of(12),
+            media: of(11),
         }
     }
 
@@ -191,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_takes_64_bytes() {
-        assert_eq!(size_of::<RecordId>() + size_of::<Measures>(), 64);
+    fn a_row_takes_56_bytes() {
+        assert_eq!(size_of::<RecordId>() + size_of::<Measures>(), 56);
     }
 }

@@ -35,8 +35,7 @@ impl ResolvedRecord<'_> {
     /// The record as it is, shortened, or in pieces that are short enough.
     pub(super) fn measure(&self) -> Vec<MeasureResult> {
         let reduction = LengthReduction::default();
-        let whole = self.row(self.record.id, &self.record.turns, Shown { visuals: &self.visuals, reduction });
-        let whole = whole.map(|row| MeasuredRecord { row, reduction });
+        let whole = self.measured(self.record.id, &self.record.turns, Shown { visuals: &self.visuals, reduction });
         match &whole {
             Ok(measured) if !self.is_short_enough(measured) => {}
             _ => return vec![whole],
@@ -71,13 +70,13 @@ impl ResolvedRecord<'_> {
         resolved.iter().map(of).sum()
     }
 
-    /// The row of the record, or of a piece of it, as it is shown.
-    fn row(&self, id: RecordId, turns: &[Turn], shown: Shown<'_>) -> Result<IndexRow, Rejection> {
-        let visuals = shown.visuals;
+    /// The measures of the record, or of a piece of it, as it is shown.
+    fn measured(&self, id: RecordId, turns: &[Turn], shown: Shown<'_>) -> MeasureResult {
+        let Shown { visuals, reduction } = shown;
         let resolved = self.resolve(shown)?;
         let PromptMeasure { cost, signature: text } = self.context.formatter.measure(turns, &resolved)?;
         let num_chars: u64 = turns.iter().map(|turn| turn.num_text_chars() as u64).sum();
-        Ok(IndexRow {
+        let row = IndexRow {
             id,
             source: self.source,
             cost,
@@ -86,9 +85,9 @@ impl ResolvedRecord<'_> {
             num_chars,
             // A shard contains the text about twice, with markup around it.
             estimated_bytes: self.image_bytes(visuals, &resolved) + 2 * num_chars + 1024,
-            signature: signature(text, visuals),
             media: media_signature(visuals),
-        })
+        };
+        Ok(MeasuredRecord { row, signature: signature(text, visuals), reduction })
     }
 }
 
@@ -219,8 +218,7 @@ impl OverlongRecord<'_> {
         let visuals: Vec<MeasuredVisual> =
             visuals.map(|visual| visual.reduced(&reduction, context)).collect::<Result<_, _>>()?;
         let id = reduction.split.map_or(record.id, |split| record.id.piece(u64::from(split.piece)));
-        let row = self.whole.row(id, turns, Shown { visuals: &visuals, reduction })?;
-        Ok(MeasuredRecord { row, reduction })
+        self.whole.measured(id, turns, Shown { visuals: &visuals, reduction })
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct MeasuredEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MeasuredRecord {
     pub(crate) row: IndexRow,
+    /// Equal for records that might be duplicates: same text, and media of the same sizes.
+    pub(crate) signature: u64,
     pub(crate) reduction: LengthReduction,
 }
 
@@ -60,19 +62,20 @@ impl IndexEntry {
     }
 }
 
-fn row_of<E>(outcome: &Result<MeasuredRecord, E>) -> Option<&IndexRow> {
-    outcome.as_ref().ok().map(|measured| &measured.row)
+fn row_of<E>(outcome: &Result<MeasuredRecord, E>) -> Option<(&IndexRow, u64)> {
+    outcome.as_ref().ok().map(|measured| (&measured.row, measured.signature))
 }
 
 table! {
-    /// What was measured of a record; all absent where it was rejected. The source is that of the file, and no column.
-    struct RowColumns<'r>(row: Option<&'r IndexRow>) -> Option<IndexRow> {
-        measured: MeasuredColumns = row.map(|row| (row.cost, row.layout)),
-        num_turns: Option<u32> = row.map(|row| row.num_turns),
-        num_chars: Option<u64> = row.map(|row| row.num_chars),
-        estimated_bytes: Option<u64> = row.map(|row| row.estimated_bytes),
-        signature: Option<u64> as Distinct = row.map(|row| row.signature),
-        media: Option<u64> = row.map(|row| row.media),
+    /// What was measured of a record, and its signature; all absent where it was rejected. The source is that of the file, and no
+    /// column.
+    struct RowColumns<'r>(row: Option<(&'r IndexRow, u64)>) -> Option<(IndexRow, u64)> {
+        measured: MeasuredColumns = row.map(|(row, _)| (row.cost, row.layout)),
+        num_turns: Option<u32> = row.map(|(row, _)| row.num_turns),
+        num_chars: Option<u64> = row.map(|(row, _)| row.num_chars),
+        estimated_bytes: Option<u64> = row.map(|(row, _)| row.estimated_bytes),
+        signature: Option<u64> as Distinct = row.map(|(_, signature)| signature),
+        media: Option<u64> = row.map(|(row, _)| row.media),
     }
     read {
         match (measured, num_turns, num_chars, estimated_bytes, signature, media) {
@@ -80,7 +83,8 @@ table! {
             (Some((cost, layout)), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some(signature), Some(media)) => {
                 // The id is a column of its own.
                 let (id, source) = (RecordId([0; 16]), SourceIndex(0));
-                Ok(Some(IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media }))
+                let row = IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, media };
+                Ok(Some((row, signature)))
             }
             _ => Err("some of its measures are missing".to_owned()),
         }
@@ -103,7 +107,7 @@ table! {
         let id = RecordId(id);
         let outcome = match (reason, detail, row) {
             (Some(reason), Some(detail), None) => Err(rejection_of(&reason, detail)?),
-            (None, None, Some(row)) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, reduction }),
+            (None, None, Some((row, signature))) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, signature, reduction }),
             _ => return Err("it is neither rejected nor measured".to_owned()),
         };
         Ok(IndexEntry { id, subset, upstream_id, origin, outcome })
@@ -124,7 +128,7 @@ table! {
         let id = RecordId(id);
         let outcome = match (reason, row) {
             (Some(reason), None) => Err(code_of(&reason)?),
-            (None, Some(row)) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, reduction }),
+            (None, Some((row, signature))) => Ok(MeasuredRecord { row: IndexRow { id, ..row }, signature, reduction }),
             _ => return Err("it is neither rejected nor measured".to_owned()),
         };
         Ok(MeasuredEntry { id, subset, origin, outcome })
@@ -246,7 +250,6 @@ mod tests {
             num_turns: 8,
             num_chars: 9,
             estimated_bytes: 11,
-            signature: 12,
             media: 21,
         };
         let reduction = LengthReduction {
@@ -260,7 +263,7 @@ mod tests {
             subset: "subset".into(),
             upstream_id: "upstream".into(),
             origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 2, offset: 3, num_bytes: 4 } },
-            outcome: Ok(MeasuredRecord { row, reduction }),
+            outcome: Ok(MeasuredRecord { row, signature: 12, reduction }),
         };
         let rejected = IndexEntry {
             origin: Origin { file: "a.json".into(), position: Position::Row(18) },
