@@ -124,10 +124,13 @@ def job_tiles(manyframe: str) -> None:
     folder, out = WORK / "photos", WORK / "python.tar"
     floor = libjpeg_floor()
     lossless = {overview: tiles_pipeline(overview=overview) for overview in ("pixels", "dct")}
+    alone = built_example("manyframe-media", "tiles")
     contenders = {
         "manyframe": lambda: build(manyframe, path, 1),
         "manyframe, lossless": lambda: build(manyframe, lossless["pixels"], 1),
         "manyframe, lossless, overview by DCT": lambda: build(manyframe, lossless["dct"], 1),
+        "its tiles alone": lambda: [alone, folder, out, "exact"],
+        "its lossless tiles alone, overview by DCT": lambda: [alone, folder, out, "dct"],
         "floor: libjpeg-turbo's decoding and encoding alone": lambda: [floor, folder, out],
         "Python: simplejpeg and OpenCV": lambda: [PYTHON, BENCH / "tiles.py", "simplejpeg", folder, out],
         "Python: Pillow": lambda: [PYTHON, BENCH / "tiles.py", "pillow", folder, out],
@@ -147,14 +150,23 @@ def job_tiles(manyframe: str) -> None:
 
 
 def job_threads(manyframe: str) -> None:
-    """A thread besides those that make samples writes them, so that one thread keeps more than one core busy."""
+    """A thread besides those that make samples writes them, so that one thread keeps more than one core busy.
+
+    libjpeg-turbo alone, in two processes that share nothing, shows how much faster than one core two can be on this machine."""
     path = tiles_pipeline()
     on_one_core = "1 thread on one core"
+    floor, folder, out = libjpeg_floor(), WORK / "photos", WORK / "python.tar"
+    limits = {
+        "once": lambda: ["taskset", "--cpu-list", "0", floor, folder, out],
+        "twice at once": lambda: ["sh", "-c", f"'{floor}' '{folder}' '{out}.0' & '{floor}' '{folder}' '{out}.1'; wait"],
+    }
     contenders = {on_one_core: lambda: ["taskset", "--cpu-list", "0", *build(manyframe, path, 1)]}
     contenders |= {f"{n} thread{'s' * (n > 1)}": lambda n=n: build(manyframe, path, n) for n in (1, 2)}
-    found = side_by_side(contenders)
+    found = side_by_side(contenders | limits)
     by = lambda name, run: f"{found[name].wall_s / run.wall_s:.2f}×"
-    rows = [[name, f"{run.wall_s:.2f}", by(on_one_core, run), by("1 thread", run)] for name, run in found.items()]
+    rows = [[name, f"{run.wall_s:.2f}", by(on_one_core, run), by("1 thread", run)] for name, run in found.items() if name in contenders]
+    once, twice = (found[name].wall_s for name in limits)
+    rows.append(["libjpeg-turbo alone on two cores", f"{twice / 2:.2f}", f"{2 * once / twice:.2f}×", ""])
     table("The same job, by threads", ["", "seconds", "beside one core", "beside one thread"], rows)
 
 
