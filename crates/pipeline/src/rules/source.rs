@@ -52,6 +52,7 @@ impl Rules<'_> {
                     "media",
                     "media_by_subset",
                     "links",
+                    "media_prefix",
                     "list",
                     "join",
                     "where",
