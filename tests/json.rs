@@ -148,8 +148,8 @@ fn a_command_that_fails_before_it_has_an_answer_answers_with_its_error() {
     run(&["build", &pipeline, "--accept-rejects", "--quiet"], 0);
     let out = workshop.text("out");
     for (arguments, expected) in [
-        (vec!["build", &wrong], "is invalid"),
-        (vec!["plan", &wrong], "is invalid"),
+        (vec!["build", &wrong], "in the pipeline file"),
+        (vec!["plan", &wrong], "in the pipeline file"),
         (vec!["status", &absent], "absent"),
         (vec!["inspect", &absent], "absent"),
         (vec!["inspect", &out, "nobody"], "nobody"),
@@ -162,7 +162,7 @@ fn a_command_that_fails_before_it_has_an_answer_answers_with_its_error() {
         (vec!["export", &absent, "--format", "llava_json", "--output", &pipeline], "absent"),
         (vec!["diff", &absent, &out], "absent"),
         (vec!["upload", &absent, &out], "absent"),
-        (vec!["needles", &wrong], "is invalid"),
+        (vec!["needles", &wrong], "in the pipeline file"),
         (vec!["tokens", "--family", "nobodys", "1x1"], "nobodys"),
         (vec!["check"], "required arguments"),
     ] {

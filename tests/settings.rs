@@ -101,7 +101,7 @@ fn stated_default(property: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
         Value::Array(items) if items.is_empty() => None,
-        Value::Object(fields) if fields.is_empty() || fields.values().any(Value::is_object) => None,
+        Value::Object(fields) if fields.values().all(Value::is_null) || fields.values().any(Value::is_object) => None,
         Value::Object(fields) => {
             let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key} = {value}")).collect();
             Some(format!("`{{ {} }}`", fields.join(", ")))

@@ -101,7 +101,7 @@ struct SpreadOverRanks {
 }
 
 /// Reasons that have a look of their own in bars; the page has a class for each. What is rejected for others looks the same.
-const NUM_REASON_LOOKS: usize = 8;
+const NUM_REASON_LOOKS: usize = 12;
 
 impl Account {
     pub(crate) fn of(manifest: &Manifest) -> Self {

@@ -152,8 +152,7 @@ fn two_fields_can_have_each_others_names() {
 #[test]
 fn an_answer_can_be_an_entry_of_a_list() {
     let text_vqa = r#"{"image": "a.jpg", "question": "q", "answers": ["nokia", "nokia lumia", "lumia", "lumia"]}"#;
-    let vqa = r#"{"image": "a.jpg", "question": "q", "multiple_choice_answer": "net",
-        "answers": [{"answer": "racket", "answer_id": 1}, {"answer": "net", "answer_id": 2}, {"answer": "net", "answer_id": 3}]}"#;
+    let vqa = r#"{"image": "a.jpg", "question": "q", "multiple_choice_answer": "net", "answers": [{"answer": "racket", "answer_id": 1}, {"answer": "net", "answer_id": 2}, {"answer": "net", "answer_id": 3}]}"#;
     let answered = |answer: &str| format!(r#"U [a.jpg] "q" A {answer:?}"#);
     for (text, answer, expected) in [
         (text_vqa, "answers[0]", "nokia"),
@@ -162,11 +161,13 @@ fn an_answer_can_be_an_entry_of_a_list() {
         (vqa, "answers[0].answer", "racket"),
         (vqa, "most_common(answers.answer)", "net"),
     ] {
-        check_with(Auto, &with_field("answer", answer), &[(text, &answered(expected))]);
+        // By itself, an object around a list of objects is the list.
+        check_with(Auto, &with_field("answer", answer), &[(&format!("[{text}]"), &answered(expected))]);
     }
     assert_rejected(&with_field("answer", "answers[4]"), text_vqa, &["\"answers[4]\", which the record lacks"]);
     for (text, answer) in [(text_vqa, "most_common(answers)"), (vqa, "multiple_choice_answer")] {
-        assert_rejected(&SourceOptions::default(), text, &[&format!("fields = {{ answer = {answer:?} }}")]);
+        let cure = format!("fields = {{ answer = {answer:?} }}");
+        assert_rejected(&SourceOptions::default(), &format!("[{text}]"), &[&cure]);
         assert_eq!(manyframe_sources::answer_in_list(text.as_bytes()).as_deref(), Some(answer));
     }
     let none = r#"{"image": "a.jpg", "question": "q", "answers": []}"#;
