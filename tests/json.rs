@@ -157,7 +157,6 @@ fn a_command_that_fails_before_it_has_an_answer_answers_with_its_error() {
         (vec!["ls", &out, "--where", "tokens >"], "--where"),
         (vec!["why", &out, "nobody"], "nobody"),
         (vec!["verify", &absent], "absent"),
-        (vec!["validate", &out, "--model", &absent], "absent"),
         (vec!["pack", &absent], "absent"),
         (vec!["export", &absent, "--format", "llava_json", "--output", &pipeline], "absent"),
         (vec!["diff", &absent, &out], "absent"),
@@ -169,9 +168,11 @@ fn a_command_that_fails_before_it_has_an_answer_answers_with_its_error() {
         let error = answer("error", &arguments, 2);
         assert!(error["error"].as_str().unwrap().contains(expected), "{arguments:?} {error}");
         assert_eq!(error["exit_code"], 2);
-        let has_problems = error["problems"].as_array().is_some_and(|problems| problems[0]["line"] == 2);
+        let has_problems = error["problems"][0]["line"] == 2;
         assert_eq!(has_problems, arguments.contains(&wrong.as_str()), "{error}");
     }
+    // Another try may find the model.
+    assert_eq!(answer("error", &["validate", &out, "--model", &absent], 1)["exit_code"], 1);
     // Its answer says it already.
     assert_eq!(answer("check", &["check", &wrong], 2)["problems"].as_array().unwrap().len() > 1, true);
 }

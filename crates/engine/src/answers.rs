@@ -32,8 +32,7 @@ pub struct ErrorAnswer {
     pub error: String,
     /// The exit code of the command.
     pub exit_code: u8,
-    /// Everything that is wrong in pipeline files, if that is the error.
-    #[serde(skip_serializing_if = "<[Problem]>::is_empty")]
+    /// Everything that is wrong in pipeline files, if that is the error; otherwise empty.
     pub problems: Vec<Problem>,
 }
 
