@@ -63,7 +63,12 @@ fn hostile() -> String {
         of("script", "1.jpg", hostile),
         of("twin", "2.jpg", hostile),
         of("wide", "3.jpg", &"W".repeat(2000)),
-        mismatched
+        mismatched,
+        of("absent", "4.jpg", "Nothing."),
+        { "id": "mute", "image": "1.jpg", "conversations": [] },
+        { "id": "odd", "image": "1.jpg", "conversations": [{ "from": "parrot", "value": "Hello." }] },
+        { "id": "none", "image": "1.jpg" },
+        { "id": "climbs", "image": "../1.jpg", "conversations": of("", "", "")["conversations"] }
     ]);
     workshop.add_source("a", "llava", &records, "");
     workshop.head = workshop.head.replace("[format]\n", "[duplicates]\nremove = \"near\"\n[format]\n");

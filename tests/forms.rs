@@ -21,7 +21,7 @@ fn prompts(built: &Built) -> Vec<(String, u64)> {
 }
 
 /// A directory becomes a dataset with these samples: texts in the order of each prompt, and numbers of images.
-fn assert_built(directory: &Path, expected: &[(&[&str], u64)]) -> (String, Built) {
+pub(crate) fn assert_built(directory: &Path, expected: &[(&[&str], u64)]) -> (String, Built) {
     let (said, built) = built(directory);
     built.verify();
     let prompts = prompts(&built);
@@ -36,7 +36,7 @@ fn assert_built(directory: &Path, expected: &[(&[&str], u64)]) -> (String, Built
     (said, built)
 }
 
-fn photos(directory: &Path, names: &[&str]) {
+pub(crate) fn photos(directory: &Path, names: &[&str]) {
     for (number, name) in (1..).zip(names) {
         write(directory, name, photo(number, 64, 48));
     }

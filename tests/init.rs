@@ -297,7 +297,7 @@ fn what_no_record_names_is_said_and_splits_that_are_held_out_are_comments() {
     write(data, "packed/saved/data-00000-of-00001.arrow", b"\xff\xff\xff\xff\x10\x02\0\0\x10\0\0\0");
     let said = said_of("packed", 2);
     for expected in [
-        "all.zip\n    not read: no record names what is in it; if records are in it, too, unpack it: unzip ",
+        "all.zip\n    not read: ",
         "pages.tar\n    not read: ",
         "captions.txt\n    not read: a table in a file of text; give it a name that ends with .csv",
         "an Arrow file of Hugging Face `datasets`; write it as Parquet: datasets.Dataset.from_file(",

@@ -4,8 +4,8 @@ use std::fs;
 
 use manyframe_dataset::{DatasetDifference, RecordJson};
 use manyframe_engine::{
-    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, NeedleCell, PackAnswer, PlanAnswer, SettingsAnswer,
-    StatusAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
+    BuildAnswer, CheckAnswer, CleanAnswer, ErrorAnswer, ExportAnswer, NeedleCell, PackAnswer, PlanAnswer,
+    SettingsAnswer, StatusAnswer, TokensAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
 };
 use serde_json::{Value, json};
 
@@ -22,10 +22,12 @@ fn the_schemas_of_answers_are_generated_from_the_types() {
     compare_type::<PlanAnswer>("commands/plan.schema.json");
     compare_type::<UploadAnswer>("commands/upload.schema.json");
     compare_type::<SettingsAnswer>("commands/diff-settings.schema.json");
+    compare_type::<ErrorAnswer>("commands/error.schema.json");
     compare_type::<ExportAnswer>("commands/export.schema.json");
     compare_type::<RecordJson>("commands/ls-line.schema.json");
     compare_type::<Vec<NeedleCell>>("commands/needles.schema.json");
     compare_type::<Vec<StatusAnswer>>("commands/status.schema.json");
+    compare_type::<TokensAnswer>("commands/tokens.schema.json");
     compare_type::<VerifyAnswer>("commands/verify.schema.json");
     compare_type::<WhyAnswer>("commands/why.schema.json");
 }
@@ -120,6 +122,68 @@ fn every_answer_fits_its_schema() {
     fs::remove_file(workshop.path("a.json")).unwrap();
     assert!(answer("why", &["why", &out, "4"], 2)["annotation_error"].is_string());
     assert!(answer("status", &["status", &pipeline], 0)[0]["error"].is_string());
+}
+
+#[test]
+fn what_a_processor_makes_of_media_fits_its_schema() {
+    let workshop = Workshop::new();
+    let photo = workshop.write("photo.jpg", photo(1, 640, 480)).display().to_string();
+    let tokens = |family: &str, media: &[&str], code: i32| {
+        let arguments = [&["tokens", "--family", family], media].concat();
+        answer("tokens", &arguments, code)["media"].clone()
+    };
+    let media = tokens("qwen3-vl", &[&photo, "1280x720x300@29.97", "1000000x1"], 1);
+    assert_eq!((&media[0]["height_px"], &media[0]["grid_thw"]), (&json!(480), &json!([1, 30, 40])));
+    assert_eq!((&media[1]["num_frames"], &media[1]["frames_per_second"]), (&json!(300), &json!(29.97)));
+    assert!(media[1]["frames"].as_array().unwrap().len() > 1 && media[2]["refused"].is_string(), "{media}");
+    assert!(tokens("llava-next", &[&photo], 0)[0]["becomes"]["num_tiles"].as_u64().unwrap() > 1);
+    assert!(tokens("internvl", &["absent.jpg"], 1)[0]["unreadable"].as_str().unwrap().contains("cannot read"));
+}
+
+#[test]
+fn a_command_that_fails_before_it_has_an_answer_answers_with_its_error() {
+    let workshop = workshop();
+    let wrong = workshop.write("wrong.toml", "name = \"x\"\nsed = 1\n").display().to_string();
+    let (absent, pipeline) = (workshop.text("absent"), workshop.pipeline());
+    run(&["build", &pipeline, "--accept-rejects", "--quiet"], 0);
+    let out = workshop.text("out");
+    for (arguments, expected) in [
+        (vec!["build", &wrong], "in the pipeline file"),
+        (vec!["plan", &wrong], "in the pipeline file"),
+        (vec!["status", &absent], "absent"),
+        (vec!["inspect", &absent], "absent"),
+        (vec!["inspect", &out, "nobody"], "nobody"),
+        (vec!["ls", &absent], "absent"),
+        (vec!["ls", &out, "--where", "tokens >"], "--where"),
+        (vec!["why", &out, "nobody"], "nobody"),
+        (vec!["verify", &absent], "absent"),
+        (vec!["pack", &absent], "absent"),
+        (vec!["export", &absent, "--format", "llava_json", "--output", &pipeline], "absent"),
+        (vec!["diff", &absent, &out], "absent"),
+        (vec!["upload", &absent, &out], "absent"),
+        (vec!["needles", &wrong], "in the pipeline file"),
+        (vec!["tokens", "--family", "nobodys", "1x1"], "nobodys"),
+        (vec!["check"], "required arguments"),
+    ] {
+        let error = answer("error", &arguments, 2);
+        assert!(error["error"].as_str().unwrap().contains(expected), "{arguments:?} {error}");
+        assert_eq!(error["exit_code"], 2);
+        let has_problems = error["problems"][0]["line"] == 2;
+        assert_eq!(has_problems, arguments.contains(&wrong.as_str()), "{error}");
+    }
+    // Another try may find the model.
+    assert_eq!(answer("error", &["validate", &out, "--model", &absent], 1)["exit_code"], 1);
+    // Its answer says it already.
+    assert_eq!(answer("check", &["check", &wrong], 2)["problems"].as_array().unwrap().len() > 1, true);
+}
+
+#[test]
+fn texts_that_a_terminal_would_obey_are_the_same_in_json() {
+    let mut workshop = Workshop::new();
+    let id = "a\u{202e}b\u{7f}\u{9b}\u{1b}[31m";
+    workshop.add_source("t", "text", &json!([{ "id": id, "text": "A text." }]), "");
+    let out = workshop.build().dataset.display().to_string();
+    assert_eq!(answers("ls-line", &["ls", &out], 0)[0]["upstream_id"], id);
 }
 
 #[test]

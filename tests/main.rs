@@ -22,6 +22,7 @@ mod documents;
 mod duplicates;
 mod export;
 mod families;
+mod folders;
 mod forms;
 mod freshness;
 mod init;

@@ -75,8 +75,11 @@ fn every_number_is_that_of_the_manifest() {
         let expected =
             [source.budget.num_seen, delivered.num_samples, source.num_not_drawn, source.num_duplicates, rejected];
         assert_eq!(flow, expected.map(|number| number.to_string()));
-        for code in source.budget.rejected.keys() {
+        for (code, number) in &source.budget.rejected {
             assert!(page.contains(&format!("<code>{}</code>", code.as_str())), "{code:?}");
+            // Parts of its bar, which the legend names.
+            assert!(page.contains(&format!("title=\"{}: {number}, ", code.as_str())), "{code:?}");
+            assert!(page.contains(&format!("</span>{}</b>", code.as_str())), "{code:?}");
         }
     }
     let total = &manifest.total;

@@ -16,13 +16,11 @@ fn the_page_of_settings_is_generated_from_the_types() {
 /// The order in which a reader meets the tables; `""` is the top of the file.
 fn tables(schema: &Value) -> Vec<(String, &Value)> {
     let properties = schema["properties"].as_object().unwrap();
-    let is_table =
-        |property: &Value| definition(schema, property).is_some_and(|found| found.get("properties").is_some());
-    let tables = properties.iter().filter(|(_, property)| is_table(property));
+    let tables = properties.iter().filter(|(_, property)| is_table(schema, property));
     let mut tables: Vec<(String, &Value)> =
         tables.map(|(name, property)| (name.clone(), definition(schema, property).unwrap())).collect();
     let source = &schema["$defs"]["SourceTable"];
-    let of_source = source["properties"].as_object().unwrap().iter().filter(|(_, property)| is_table(property));
+    let of_source = source["properties"].as_object().unwrap().iter().filter(|(_, property)| is_table(schema, property));
     tables.retain(|(name, _)| name != "source");
     tables.push(("source".to_owned(), source));
     tables.extend(of_source.map(|(name, property)| (format!("source.{name}"), definition(schema, property).unwrap())));
@@ -35,10 +33,8 @@ fn page(schema: &Value) -> String {
         Written by `make schemas` from the types; [`pipeline.schema.json`](../schemas/pipeline.schema.json) is the same for editors.\n\
         [`README.md`](README.md) explains how they work together.\n\n## At the top of the file\n\n"
         .to_owned();
-    let is_plain = |(_, property): &(&String, &Value)| {
-        definition(schema, property).is_none_or(|found| found.get("properties").is_none())
-            && property["items"].get("$ref").is_none()
-    };
+    let is_plain =
+        |(_, property): &(&String, &Value)| !is_table(schema, property) && property["items"].get("$ref").is_none();
     let top: Map<String, Value> = schema["properties"]
         .as_object()
         .unwrap()
@@ -46,7 +42,7 @@ fn page(schema: &Value) -> String {
         .filter(is_plain)
         .map(|(name, property)| (name.clone(), property.clone()))
         .collect();
-    write_settings(&mut page, schema, &top, &Value::Null);
+    write_settings(&mut page, schema, &top, &schema["required"]);
     for (name, table) in tables(schema) {
         let brackets = if name == "source" { format!("[[{name}]]") } else { format!("[{name}]") };
         write!(page, "\n## `{brackets}`\n\n{}\n\n", lines(&table["description"])).unwrap();
@@ -64,15 +60,15 @@ fn write_families(page: &mut String, schema: &Value) {
         write!(page, "\n### `family = \"{name}\"`\n\n{}\n\n", lines(&variant["description"])).unwrap();
         let mut settings = variant["properties"].as_object().unwrap().clone();
         settings.remove("family");
-        write_settings(page, schema, &settings, &Value::Null);
+        write_settings(page, schema, &settings, &variant["required"]);
         for (table, property) in &settings {
-            if let Some(found) = definition(schema, property).filter(|found| found.get("properties").is_some()) {
+            if let Some(found) = definition(schema, property).filter(|_| is_table(schema, property)) {
                 write!(page, "\n`[model.{table}]`: {}\n\n", lines(&property["description"])).unwrap();
-                write_settings(page, schema, found["properties"].as_object().unwrap(), &Value::Null);
+                write_settings(page, schema, found["properties"].as_object().unwrap(), &found["required"]);
             }
             for (variant, found) in variants(schema, property).filter_map(|variant| table_of(schema, variant)) {
                 write!(page, "\n`[model.{table}.{variant}]`: {}\n\n", lines(&found["description"])).unwrap();
-                write_settings(page, schema, found["properties"].as_object().unwrap(), &Value::Null);
+                write_settings(page, schema, found["properties"].as_object().unwrap(), &found["required"]);
             }
         }
     }
@@ -83,18 +79,47 @@ fn write_settings(page: &mut String, schema: &Value, settings: &Map<String, Valu
     let is_required = |name: &str| required.as_array().into_iter().flatten().any(|required| required == name);
     page.push_str("| setting | default | meaning |\n|---|---|---|\n");
     for (name, property) in settings {
-        let default = match property.get("default") {
-            None if is_required(name) => "required".to_owned(),
-            None | Some(Value::Null | Value::Object(_)) => String::new(),
-            Some(Value::String(text)) if text.is_empty() => String::new(),
-            Some(default) => format!("`{default}`"),
+        let stated = stated_default(property);
+        let description = lines(&property["description"]);
+        let (default, mut meaning) = match stated {
+            _ if is_required(name) => ("required".to_owned(), description),
+            Some(default) => (default, description),
+            None if is_table(schema, property) => (String::new(), description),
+            None => default_in_words(&description).unwrap_or_else(|| ("none".to_owned(), description)),
         };
-        let mut meaning = lines(&property["description"]);
         for (value, description) in choices(schema, property) {
             write!(meaning, "<br>`{value}`: {description}").unwrap();
         }
-        writeln!(page, "| `{name}` | {default} | {} |", meaning.replace('|', "\\|")).unwrap();
+        let cell = |text: &str| text.replace('|', "\\|");
+        writeln!(page, "| `{name}` | {} | {} |", cell(&default), cell(&meaning)).unwrap();
     }
+}
+
+/// The default of a setting, if it has one that depends on no other.
+fn stated_default(property: &Value) -> Option<String> {
+    match property.get("default")? {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Array(items) if items.is_empty() => None,
+        Value::Object(fields) if fields.values().all(Value::is_null) || fields.values().any(Value::is_object) => None,
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            Some(format!("`{{ {} }}`", fields.join(", ")))
+        }
+        default => Some(format!("`{default}`")),
+    }
+}
+
+/// What a setting is that is not there, if its description says so, and the rest of that.
+fn default_in_words(description: &str) -> Option<(String, String)> {
+    let (before, after) = description.split_once("Default: ")?;
+    let (default, rest) = after.split_once(". ").unwrap_or((after.trim_end_matches('.'), ""));
+    Some((default.to_owned(), format!("{before}{rest}").trim_end().to_owned()))
+}
+
+/// Whether a setting is a table, which has settings of its own.
+fn is_table(schema: &Value, property: &Value) -> bool {
+    definition(schema, property).is_some_and(|found| found.get("properties").is_some())
 }
 
 /// The type that a property refers to, also where it may be absent.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use manyframe_dataset::DatasetError;
-use manyframe_engine::EngineError;
+use manyframe_engine::{EngineError, ErrorAnswer};
 use manyframe_pipeline::{PipelineError, Problem};
 use manyframe_plan::PlanError;
 use manyframe_storage::StorageError;
@@ -22,30 +22,51 @@ pub(crate) const OVER_LIMIT: u8 = 4;
 /// Reports arguments that cannot be understood, or prints the help that they ask for. Logs that are to be JSON are, even then.
 pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
-    let wants_json = arguments.iter().any(|text| text == "--log-format=json")
+    let logs_json = arguments.iter().any(|text| text == "--log-format=json")
         || arguments.windows(2).any(|pair| matches!(pair, [name, value] if name == "--log-format" && value == "json"));
-    if error.use_stderr() && wants_json {
+    if error.use_stderr() && logs_json {
         let fields = serde_json::json!({ "message": error.to_string().trim_end() });
         crate::output::print_line(&serde_json::json!({ "level": "ERROR", "fields": fields }).to_string());
     } else {
         // There is nowhere to report that it cannot be printed.
         _ = error.print();
     }
-    ExitCode::from(if error.use_stderr() { USAGE_ERROR } else { 0 })
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    answer(ErrorAnswer {
+        error: error.to_string().trim_end().to_owned(),
+        exit_code: USAGE_ERROR,
+        problems: Vec::new(),
+    });
+    ExitCode::from(USAGE_ERROR)
+}
+
+/// Prints an error as the answer of a command that was asked for JSON, and has given no other.
+fn answer(error: ErrorAnswer) {
+    if crate::output::answers_json() && !crate::output::has_answered() {
+        // There is nowhere to report that it cannot be printed.
+        _ = crate::output::print_json(&error);
+    }
 }
 
 /// Prints an error with its causes; returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if let Some(PipelineError::Invalid(problems)) = pipeline_error(error) {
-        print_problems(problems, "");
-    }
-    crate::output::print_error(&format!("error: {}", causes(error)));
-    ExitCode::from(match error.downcast_ref() {
+    let problems = match pipeline_error(error) {
+        Some(PipelineError::Invalid(problems)) => problems.clone(),
+        _ => Vec::new(),
+    };
+    print_problems(&problems, "");
+    let causes = causes(error);
+    crate::output::print_error(&format!("error: {causes}"));
+    let exit_code = match error.downcast_ref() {
         Some(EngineError::Invalid { .. }) => OVER_LIMIT,
         Some(EngineError::Losses { .. }) => OVER_BUDGET,
         _ if is_usage_error(error) => USAGE_ERROR,
         _ => FAILED,
-    })
+    };
+    answer(ErrorAnswer { error: causes, exit_code, problems });
+    ExitCode::from(exit_code)
 }
 
 /// What an error says, and what its causes say.

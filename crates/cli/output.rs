@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
@@ -28,20 +29,46 @@ fn is_obeyed(character: char) -> bool {
 }
 
 fn escaped(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
+    escaped_as(text, is_harmful, |character| character.escape_default().to_string())
+}
+
+fn escaped_as(text: &str, is_harmful: impl Fn(char) -> bool, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     if !text.contains(&is_harmful) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
     for character in text.chars() {
-        if is_harmful(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
+        if is_harmful(character) { shown.push_str(&escape(character)) } else { shown.push(character) }
     }
     Cow::Owned(shown)
 }
 
+/// As [`harmless`], of JSON, whose strings have escapes of their own.
+fn harmless_json(text: &str) -> Cow<'_, str> {
+    let is_harmful = |character| character != '\n' && is_obeyed(character);
+    escaped_as(text, is_harmful, |character| format!("\\u{:04x}", u32::from(character)))
+}
+
+/// Whether results are to be JSON. Known before the arguments are understood, so that an error in them is, too.
+pub(crate) fn answers_json() -> bool {
+    static ANSWERS_JSON: OnceLock<bool> = OnceLock::new();
+    *ANSWERS_JSON.get_or_init(|| std::env::args_os().any(|argument| argument == "--json"))
+}
+
+/// Whether a result was written.
+static HAS_ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has written a result.
+pub(crate) fn has_answered() -> bool {
+    HAS_ANSWERED.load(Ordering::Relaxed)
+}
+
 /// Writes a result. A reader that closes the pipe early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    HAS_ANSWERED.fetch_or(!text.is_empty(), Ordering::Relaxed);
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(harmless(text).as_bytes()).and_then(|()| stdout.flush()) {
+    let text = if answers_json() { harmless_json(text) } else { harmless(text) };
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -176,6 +203,7 @@ mod tests {
     fn what_a_terminal_would_obey_is_shown_instead() {
         assert_eq!(harmless("größer\n\t⟦x⟧"), "größer\n\t⟦x⟧");
         assert_eq!(in_one_line("a\n\t\u{1b}[31mb"), "a\\n\\t\\u{1b}[31mb");
+        assert_eq!(harmless_json("\"a\u{7f}b\u{202e}\"\n"), "\"a\\u007fb\\u202e\"\n");
         assert_eq!(harmless("a\u{1b}]0;b\u{7}\rc\u{9b}2J\u{202e}"), "a\\u{1b}]0;b\\u{7}\\rc\\u{9b}2J\\u{202e}");
     }
 }

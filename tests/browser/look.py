@@ -5,7 +5,7 @@
 
 Each page is shown at two widths, with a screenshot of each in the directory SCREENSHOTS. Wrong is: an error that the page reports, a
 request for anything but the page itself, something that is wider than the window, an image that is not shown, a search that does
-not hide what it does not find. Prints a line of JSON for each page and width; ends with 1 if anything is wrong.
+not hide what it does not find, a part of a bar that does not look as its legend. Prints a line of JSON for each page and width; ends with 1 if anything is wrong.
 
 Needs nothing but Chromium: it is spoken to by its DevTools protocol, through pipes.
 """
@@ -37,6 +37,15 @@ TOO_WIDE = """(() => {
   return wide;
 })()"""
 BROKEN_IMAGES = "[...document.images].filter((it) => !it.complete || !it.naturalWidth).length"
+# The parts of bars look as their legend says, and no two of them alike.
+FLOW = """(() => {
+  const look = (it) => ["backgroundColor", "backgroundImage"].map((name) => getComputedStyle(it)[name]).join();
+  const key = new Map([...document.querySelectorAll("#flow b")].map((it) => [it.textContent.trim(), look(it.firstChild)]));
+  const parts = [...document.querySelectorAll(".stack > div")];
+  const wrong = parts.filter((it) => key.get(it.title.split(":")[0]) !== look(it)).map((it) => `not as in the legend: ${it.title}`);
+  if (new Set(key.values()).size !== key.size) wrong.push(`parts that look alike: ${[...key.keys()]}`);
+  return wrong;
+})()"""
 # Nothing has such a text; then everything is shown again.
 SEARCH = """(() => {
   const search = document.getElementById("search");
@@ -123,7 +132,7 @@ def look_at(browser, page, width, screenshots):
             raise RuntimeError(f"{page}: {answer['exceptionDetails']}")
         return answer["result"]["value"]
 
-    wrong = [f"wider than {width} px: {it}" for it in value(TOO_WIDE)] + value(SEARCH)
+    wrong = [f"wider than {width} px: {it}" for it in value(TOO_WIDE)] + value(SEARCH) + value(FLOW)
     if broken := value(BROKEN_IMAGES):
         wrong.append(f"{broken} images are not shown")
     height = min(value("document.documentElement.scrollHeight"), MAX_SCREENSHOT_HEIGHT_PX)

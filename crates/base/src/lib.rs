@@ -9,6 +9,7 @@ pub mod in_flight;
 mod input_file;
 mod parallel;
 mod progress;
+mod shell;
 mod steady_file;
 mod threads;
 
@@ -19,5 +20,6 @@ pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic
 pub use input_file::{InputFile, InputReader, ReadAt};
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};
+pub use shell::in_shell;
 pub use steady_file::SteadyFile;
 pub use threads::on_threads;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use manyframe_base::InputFile;
 use manyframe_core::RejectCode;
+use manyframe_engine::{MediumAnswer, PlannedMedium, TokensAnswer};
 use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread_positions, video};
 use manyframe_pipeline::Override;
 use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, SettingsProblem, Size, VisualPlan};
-use serde_json::{Value, json};
 
 use crate::args::TokensArguments;
 use crate::exit::UsageError;
@@ -18,6 +18,8 @@ use crate::table::{Table, count, plural, shortened};
 
 /// Frames per second of a size that states none.
 const UNSTATED_RATE: f64 = 24.0;
+/// What the reason of a medium that the processor refuses begins with.
+const REFUSED: &str = "refused: ";
 /// Columns of a medium's text in the table.
 const MAX_TEXT: usize = 72;
 
@@ -41,8 +43,11 @@ pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
         Err(error) => Some(Line { name: name.clone(), geometry: None, planned: Err(error.clone()) }),
     };
     let lines: Vec<Line<'_>> = arguments.media.iter().zip(&geometries).filter_map(line).collect();
-    let text = if arguments.json { render_json(&family, &lines)? } else { render(&lines) };
-    output::print(&text)?;
+    if arguments.json {
+        output::print_json(&answer(family.clone(), &lines))?;
+    } else {
+        output::print(&render(&lines))?;
+    }
     let is_refused = lines.iter().any(|line| line.planned.is_err());
     Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -61,7 +66,7 @@ fn planned(family: &Family, geometries: &[Geometry<'_>], are_together: bool) -> 
     if !are_together {
         let alone = |geometry: &Geometry<'_>| match processor.plan(std::slice::from_ref(geometry)) {
             Ok(plans) => plans.into_iter().next().ok_or_else(|| "no plan".to_owned()),
-            Err(refused) => Err(format!("refused: {}", refused.reason)),
+            Err(refused) => Err(format!("{REFUSED}{}", refused.reason)),
         };
         return geometries.iter().map(alone).collect();
     }
@@ -70,8 +75,8 @@ fn planned(family: &Family, geometries: &[Geometry<'_>], are_together: bool) -> 
         Err(refused) => {
             let refused = |index| {
                 let is_refused = index == refused.medium_index;
-                let other = || "refused: another medium of the sample is refused".to_owned();
-                Err(if is_refused { format!("refused: {}", refused.reason) } else { other() })
+                let other = || format!("{REFUSED}another medium of the sample is refused");
+                Err(if is_refused { format!("{REFUSED}{}", refused.reason) } else { other() })
             };
             (0..geometries.len()).map(refused).collect()
         }
@@ -217,49 +222,29 @@ fn markup_text(plan: &VisualPlan) -> String {
     plan.markup.iter().map(part).collect()
 }
 
-fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
-    let media: Vec<Value> = lines.iter().map(json_of_line).collect();
-    let value = json!({ "settings": serde_json::to_value(family)?, "media": media });
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+fn answer(family: Family, lines: &[Line<'_>]) -> TokensAnswer {
+    TokensAnswer { settings: family, media: lines.iter().map(answer_of_line).collect() }
 }
 
-fn json_of_line(line: &Line<'_>) -> Value {
-    let mut fields = vec![("medium", json!(line.name))];
-    if let Some(size) = line.geometry.and_then(Geometry::size) {
-        fields.extend([("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))]);
-    }
-    if let Some(Geometry::Video(clip)) = line.geometry {
-        fields.extend([("num_frames", json!(clip.num_frames)), ("frames_per_second", json!(clip.rate))]);
-    }
-    match &line.planned {
-        Err(reason) => {
-            let refused = reason.strip_prefix("refused: ");
-            fields.push((if refused.is_some() { "refused" } else { "unreadable" }, json!(refused.unwrap_or(reason))));
-        }
-        Ok(plan) => {
-            let becomes = plan.layout.size();
-            let (height_px, width_px, num_tiles) = (becomes.height_px, becomes.width_px, plan.layout.num_tiles());
-            let markup = plan.markup.iter().map(|part| json_of_markup(part, &plan.placeholder));
-            fields.extend(plan.processor_error.as_ref().map(|error| ("processor_error", json!(error.to_string()))));
-            fields.extend([
-                ("becomes", json!({ "height_px": height_px, "width_px": width_px, "num_tiles": num_tiles })),
-                ("grid_thw", json!(plan.grid.map(|grid| [grid.t, grid.h, grid.w]))),
-                ("seconds_per_step", json!(plan.seconds_per_step)),
-                ("num_tokens", json!(plan.num_tokens())),
-                ("markup", markup.collect()),
-            ]);
-            if matches!(line.geometry, Some(Geometry::Video(_))) {
-                fields.push(("frames", json!(plan.frames)));
-            }
-        }
-    }
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Text as a string, a run of placeholders as a pair of the token and its number.
-fn json_of_markup(part: &Markup, placeholder: &str) -> Value {
-    match part {
-        Markup::Text(text) => json!(text),
-        Markup::Placeholders(count) => json!([placeholder, count]),
+fn answer_of_line(line: &Line<'_>) -> MediumAnswer {
+    let size = line.geometry.and_then(Geometry::size);
+    let clip = match line.geometry {
+        Some(Geometry::Video(clip)) => Some(clip),
+        _ => None,
+    };
+    let why = |is_refused: bool| {
+        let reason = line.planned.as_ref().err()?;
+        let refused = reason.strip_prefix(REFUSED);
+        (refused.is_some() == is_refused).then(|| refused.unwrap_or(reason).to_owned())
+    };
+    MediumAnswer {
+        medium: line.name.clone(),
+        height_px: size.map(|size| size.height_px),
+        width_px: size.map(|size| size.width_px),
+        num_frames: clip.map(|clip| clip.num_frames),
+        frames_per_second: clip.map(|clip| clip.rate),
+        refused: why(true),
+        unreadable: why(false),
+        planned: line.planned.as_ref().ok().map(|plan| PlannedMedium::of(plan, clip.is_some())),
     }
 }

@@ -140,6 +140,18 @@ pub enum Excess {
     },
 }
 
+impl Excess {
+    /// What to do about it, where that is special; empty elsewhere.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Nothing { num_duplicates: 1.., .. } => {
+                ", of a source before it perhaps; leave one of them out, or set [duplicates] remove = \"nothing\""
+            }
+            _ => "",
+        }
+    }
+}
+
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |part: u64, whole: u64, allowed: f64| {
@@ -150,14 +162,7 @@ impl fmt::Display for Excess {
             Self::Nothing { num_seen: 0, .. } => f.write_str("it has no records"),
             Self::Nothing { num_seen, num_duplicates } => {
                 write!(f, "it delivers none of its {num_seen} records")?;
-                if num_duplicates == 0 {
-                    return Ok(());
-                }
-                write!(
-                    f,
-                    ": {num_duplicates} are duplicates, of a source before it perhaps; leave one of them out, or set \
-                     [duplicates] remove = \"nothing\""
-                )
+                if num_duplicates > 0 { write!(f, ": {num_duplicates} are duplicates") } else { Ok(()) }
             }
             Self::RoundedToNothing { num_available } => write!(
                 f,

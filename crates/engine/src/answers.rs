@@ -1,7 +1,7 @@
 //! What commands answer with `--json`, one type each. `schemas/commands/` has their JSON Schemas.
 //!
 //! The answers of `diff` and `ls` are [`DatasetDifference`](manyframe_dataset::DatasetDifference), or a [`SettingsAnswer`], and
-//! lines of [`RecordJson`].
+//! lines of [`RecordJson`]; that of `tokens` is in `token_answer.rs`.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,17 @@ use crate::forecast::RunForecast;
 use crate::next_build::NextBuild;
 use crate::verify::Verification;
 use crate::work_state::{Leftover, WorkState};
+
+/// Any command that fails before it has another answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ErrorAnswer {
+    /// What went wrong, with its causes.
+    pub error: String,
+    /// The exit code of the command.
+    pub exit_code: u8,
+    /// Everything that is wrong in pipeline files, if that is the error; otherwise empty.
+    pub problems: Vec<Problem>,
+}
 
 /// `manyframe check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -87,7 +87,8 @@ impl Committed {
     pub fn losses(&self) -> Vec<String> {
         let of_sources = self.manifest.sources.iter();
         let mut losses: Vec<String> = of_sources
-            .filter_map(|source| Some(format!("source {}: {}", source.budget.name, source.excess()?)))
+            .filter_map(|source| Some((&source.budget.name, source.excess()?)))
+            .map(|(name, excess)| format!("source {name}: {excess}{}", excess.advice()))
             .collect();
         if self.manifest.total.num_samples == 0 {
             losses.push("the dataset has no samples".to_owned());

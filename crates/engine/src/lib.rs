@@ -88,6 +88,7 @@ mod slots;
 mod store_output;
 mod task;
 mod task_range;
+mod token_answer;
 mod validate;
 mod verify;
 mod vlmevalkit;
@@ -95,8 +96,8 @@ mod work;
 mod work_state;
 
 pub use answers::{
-    BuildAnswer, BuildForecast, CheckAnswer, CleanAnswer, ExportAnswer, PackAnswer, PlanAnswer, SettingsAnswer,
-    StatusAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
+    BuildAnswer, BuildForecast, CheckAnswer, CleanAnswer, ErrorAnswer, ExportAnswer, PackAnswer, PlanAnswer,
+    SettingsAnswer, StatusAnswer, UploadAnswer, VerifyAnswer, WhyAnswer,
 };
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
@@ -124,6 +125,7 @@ pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 pub use sample::repeat;
 pub use task::run_task;
 pub use task_range::{NotTasks, TaskRanges};
+pub use token_answer::{Becomes, MarkupAnswer, MediumAnswer, PlannedMedium, TokensAnswer};
 pub use validate::tasks::ValidateTasks;
 pub use validate::{
     DatasetQuestions, NeedleRequest, ValidateOn, ValidateRequest, finding_text, read_policy, score_needles, validate,

@@ -23,9 +23,9 @@ pub struct FormatSpec {
     pub template: Option<Template>,
     /// What follows an answer that is not the last one. Default: `eos`.
     pub turn_end: TurnEnd,
-    /// Tokens that one image takes; for the families `longllava` and `longvila`, to which every image costs the same. Default:
-    /// the family's, which is 144 for `longllava`: 24×24 patches of CLIP ViT-L/14 at 336 px, pooled 2×2 (LongLLaVA, arXiv
-    /// 2409.02889). LongVILA uses 196 or 256 (arXiv 2408.10188).
+    /// Tokens that one image takes; for the families `longllava` and `longvila`, to which every image costs the same: 144 are 24×24
+    /// patches of CLIP ViT-L/14 at 336 px, pooled 2×2 (LongLLaVA, arXiv 2409.02889); LongVILA uses 196 or 256 (arXiv 2408.10188).
+    /// Default: the family's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536))]
     pub tokens_per_image: Option<NonZeroU32>,

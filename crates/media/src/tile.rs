@@ -40,11 +40,13 @@ pub struct TilePolicy {
     pub max_tiles: Option<NonZeroU32>,
     /// Where the odd pixel of the padding goes. Default: right and bottom.
     pub odd_pixel: OddPixel,
-    /// How tiles come to their bytes. Default: `exact`.
+    /// How tiles come to their bytes.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = Cut::default()))]
     pub cut: Cut,
-    /// How the overview of an image that is cut without loss is scaled. Default: `pixels`.
+    /// How the overview of an image that is cut without loss is scaled.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = OverviewScaling::default()))]
     pub overview: OverviewScaling,
 }
 

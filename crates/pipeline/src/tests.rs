@@ -132,6 +132,12 @@ fn what_is_missing_is_named() {
         assert!(found.contains(missing), "{missing}: {found}");
     }
     assert_eq!(found.matches("kind is missing").count(), 1, "{found}");
+    let found = problems("name = \"x\"\n[format]\nmax_tokens = 4\n[validate]\nseed = 1\n[[source]]\nkind = \"text\"\n")
+        .join("\n");
+    for missing in ["format.tokenizer is missing", "validate.model is missing", "source[0].name is missing"] {
+        assert_eq!(found.matches(missing).count(), 1, "{missing}: {found}");
+    }
+    assert!(!found.contains("not a name"), "{found}");
     assert!(problems("name = \"x\"\n[format]\ntokenizer = \"t\"\n").join("").contains("there is no [[source]]"));
 }
 

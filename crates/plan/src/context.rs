@@ -339,7 +339,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         }
         // What they mean where a record lacks them has changed.
         if options.contains_key("fields") {
-            source.insert("fields_version".to_owned(), Value::from(2));
+            source.insert("fields_version".to_owned(), Value::from(3));
         }
         source.extend(options);
     }

@@ -1,6 +1,8 @@
 //! What the manifest says: totals, the mix, what happened to records, packs.
 
-use manyframe_core::Total;
+use std::collections::BTreeMap;
+
+use manyframe_core::{RejectCode, Total};
 use manyframe_dataset::{Manifest, PackEntry, SourceSummary};
 use manyframe_samplers::Balance;
 use serde::Serialize;
@@ -15,7 +17,16 @@ pub(crate) struct Account {
     num_shards: usize,
     num_bytes: u64,
     sources: Vec<Source>,
+    /// What the parts of the bars are that show what became of records, in their order.
+    flow_key: Vec<FlowKey>,
     packs: Option<Packing>,
+}
+
+/// How a part of a bar looks: a class of the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct FlowKey {
+    name: &'static str,
+    class: String,
 }
 
 /// Samples and what they cost.
@@ -46,6 +57,17 @@ struct Source {
     num_seen: u64,
     /// What became of its records and their repetitions.
     outcomes: Vec<Outcome>,
+    /// The same, with those that were rejected by reason.
+    flow: Vec<FlowPart>,
+}
+
+/// A part of the bar of a source.
+#[derive(Debug, Serialize)]
+struct FlowPart {
+    #[serde(flatten)]
+    key: FlowKey,
+    number: u64,
+    share: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,16 +100,21 @@ struct SpreadOverRanks {
     worst_excess: f64,
 }
 
+/// Reasons that have a look of their own in bars; the page has a class for each. What is rejected for others looks the same.
+const NUM_REASON_LOOKS: usize = 12;
+
 impl Account {
     pub(crate) fn of(manifest: &Manifest) -> Self {
+        let sources = sources(manifest, &reasons(manifest));
         Self {
+            flow_key: flow_key(&sources),
             name: manifest.name.clone(),
             description: manifest.description.clone(),
             version: manifest.manyframe_version.clone(),
             total: numbers(manifest.total),
             num_shards: manifest.shards.len(),
             num_bytes: manifest.shards.iter().map(|shard| shard.num_bytes).sum(),
-            sources: sources(manifest),
+            sources,
             packs: manifest.pack.as_ref().map(packs),
         }
     }
@@ -103,7 +130,7 @@ fn numbers(total: Total) -> Numbers {
     }
 }
 
-fn sources(manifest: &Manifest) -> Vec<Source> {
+fn sources(manifest: &Manifest, reasons: &[RejectCode]) -> Vec<Source> {
     let asked = |source: &SourceSummary| source.budget.asked;
     let first_unit = manifest.sources.first().map(|source| asked(source).unit);
     let is_one_unit = manifest.sources.iter().all(|source| Some(asked(source).unit) == first_unit);
@@ -125,10 +152,50 @@ fn sources(manifest: &Manifest) -> Vec<Source> {
             tokens_share: share(delivered.num_tokens as f64, manifest.total.cost.num_tokens() as f64),
             num_seen: source.budget.num_seen,
             outcomes: outcomes(source),
+            flow: flow(source, reasons),
             delivered,
         }
     };
     manifest.sources.iter().map(source).collect()
+}
+
+/// The reasons of all rejects, the most common first.
+fn reasons(manifest: &Manifest) -> Vec<RejectCode> {
+    let mut numbers: BTreeMap<RejectCode, u64> = BTreeMap::new();
+    for (code, number) in manifest.sources.iter().flat_map(|source| &source.budget.rejected) {
+        *numbers.entry(*code).or_default() += number;
+    }
+    let mut reasons: Vec<RejectCode> = numbers.keys().copied().collect();
+    reasons.sort_by_key(|code| std::cmp::Reverse(numbers.get(code).copied()));
+    reasons
+}
+
+/// The parts that some bar has. Each bar has all of them, in the same order, though there may be nothing in it.
+fn flow_key(sources: &[Source]) -> Vec<FlowKey> {
+    let is_shown = |key: &&FlowKey| {
+        sources.iter().flat_map(|source| &source.flow).any(|part| part.key == **key && part.number > 0)
+    };
+    let keys = sources.iter().take(1).flat_map(|source| &source.flow).map(|part| &part.key);
+    keys.filter(is_shown).cloned().collect()
+}
+
+/// The parts of the bar of a source, in the order of every bar.
+fn flow(source: &SourceSummary, reasons: &[RejectCode]) -> Vec<FlowPart> {
+    let part = |name, class: String, number: u64| FlowPart { key: FlowKey { name, class }, number, share: 0.0 };
+    let rejected = |codes: &[RejectCode]| codes.iter().filter_map(|code| source.budget.rejected.get(code)).sum();
+    let (own, others) = reasons.split_at(reasons.len().min(NUM_REASON_LOOKS));
+    let mut parts = vec![
+        part("delivered", "delivered".to_owned(), source.delivered.num_samples),
+        part("not drawn", "notdrawn".to_owned(), source.num_not_drawn),
+        part("duplicate", "duplicate".to_owned(), source.num_duplicates),
+    ];
+    parts.extend(
+        (0..).zip(own).map(|(look, code): (usize, _)| part(code.as_str(), format!("reason{look}"), rejected(&[*code]))),
+    );
+    parts.push(part("other reasons", "reasons".to_owned(), rejected(others)));
+    let all: u64 = parts.iter().map(|part| part.number).sum();
+    parts.iter_mut().for_each(|part| part.share = share(part.number as f64, all as f64));
+    parts
 }
 
 fn outcomes(source: &SourceSummary) -> Vec<Outcome> {

@@ -1,6 +1,7 @@
 //! Fields with ids, images and videos. In upstream files each can be a string, a list, an object, a number, null or
 //! absent.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,16 +9,18 @@ use std::sync::Arc;
 use manyframe_core::{BlobRef, Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
 
 use crate::draft::DraftMedia;
+use crate::lookup::entry_of_list;
 use crate::raw::Member;
 use crate::reject::{unexpected_schema, wrong_type};
+use crate::syntax::value_of;
 use crate::value::{Object, Value};
 
 /// The fields with images under the names that people give them, in order of preference; the others likewise.
 pub(crate) const IMAGES: &[&str] =
     &["image", "images", "image_path", "image_paths", "image_file", "img", "img_path", "jpg", "jpeg", "png", "webp"];
 pub(crate) const VIDEOS: &[&str] = &["video", "videos", "video_path", "video_paths", "video_file", "mp4"];
-/// Fields that name a medium of either kind.
-pub(crate) const FILES: &[&str] = &["file_name", "filename", "file", "path"];
+/// Fields that name media of either kind.
+pub(crate) const FILES: &[&str] = &["file_name", "filename", "file", "path", "file_names"];
 
 /// The file of a record that holds its media, too: a table, or an archive.
 #[derive(Debug, Clone)]
@@ -41,6 +44,7 @@ impl Embedded<'_> {
     /// The bytes that a field was read from; `None` if an archive has no member for it.
     pub(crate) fn bytes(&self, field: &str, index: usize) -> Option<BlobRef> {
         let column = self.fields.get(field).map_or(field, String::as_str);
+        let (column, index) = entry_of_list(column).unwrap_or((column, index));
         let file = || Arc::clone(&self.file);
         match self.place {
             EmbeddedPlace::Row(row) => {
@@ -118,13 +122,58 @@ impl<'n> MediaFields<'n> {
     /// The media of the first of these fields that is not blank. Without a `table`, embedded bytes are rejected.
     pub(crate) fn read(&self, row: &Object<'_>, table: Option<&Embedded<'_>>) -> Result<Vec<MediaRef>, Rejection> {
         let Some((name, value)) = row.get_filled(self.names) else { return Ok(Vec::new()) };
-        let items = if let Value::List(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
+        let items = items_of(value);
         let located = items.iter().enumerate().map(|(index, item)| {
             let cell = table.and_then(|table| table.bytes(name, index));
             read_location(name, item, cell).map(|location| medium(self.kind, location))
         });
         located.collect()
     }
+}
+
+/// The field that names the files of a record, whatever they are. Those of a name that any record could have, as image folders of Hugging
+/// Face `datasets` have it (`images_file_names`), are media by their endings.
+pub(crate) fn files_of<'r, 'a>(row: &'r Object<'a>) -> Option<(&'r str, &'r Value<'a>)> {
+    let is_medium = |item: &Value<'_>| item.as_text().and_then(kind_of_path).is_some();
+    let names_media = |name: &&str| {
+        let is_named = name.ends_with("_file_name") || name.ends_with("_file_names");
+        is_named && row.get(name).is_some_and(|value| !value.is_blank() && items_of(value).iter().all(is_medium))
+    };
+    let known =
+        row.get_filled(FILES).filter(|(name, value)| *name != "file_names" || items_of(value).iter().all(is_medium));
+    known.or_else(|| row.names().find(names_media).and_then(|name| Some((name, row.get(name)?))))
+}
+
+/// The items of a list, or of a text that is one, as a table of text has it: `["a.jpg", "b.jpg"]`, or `['a.jpg', 'b.jpg']` of pandas.
+pub(crate) fn items_of<'v, 'a: 'v>(value: &'v Value<'a>) -> Cow<'v, [Value<'v>]> {
+    match value {
+        Value::List(items) => Cow::Borrowed(items.as_slice()),
+        Value::Text(text) => match list_in(text) {
+            Some(items) => Cow::Owned(items),
+            None => Cow::Borrowed(std::slice::from_ref(value)),
+        },
+        other => Cow::Borrowed(std::slice::from_ref(other)),
+    }
+}
+
+fn list_in(text: &str) -> Option<Vec<Value<'_>>> {
+    let inside = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let is_text = |item: &Value<'_>| item.as_text().is_some_and(|text| !text.is_empty());
+    if let Some(Value::List(items)) = value_of(text.as_bytes()) {
+        return (!items.is_empty() && items.iter().all(is_text)).then_some(items);
+    }
+    // Texts without quotes in them, between single quotes. NumPy leaves out the commas.
+    let mut parts = inside.split('\'');
+    let mut items = Vec::new();
+    loop {
+        let between = parts.next()?;
+        if !between.chars().all(|character| character.is_whitespace() || character == ',') {
+            return None;
+        }
+        let Some(item) = parts.next() else { break };
+        items.push(Value::Text(Cow::Borrowed(item)));
+    }
+    (!items.is_empty() && items.iter().all(is_text)).then_some(items)
 }
 
 /// A whole medium.

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::lookup::pattern_parts;
+use crate::merge::DEFAULT_MAX_TURNS;
 use crate::needles::NeedleOptions;
-use crate::value::pattern_parts;
 
 /// How a reader decides what upstream leaves undecided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,11 +37,18 @@ pub struct SourceOptions {
     /// Frames per second of videos without a frame rate, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
     /// The fields of records under other names: `fields = { image = "img_path", question = "q", answer = "meta.a" }`. On the left
-    /// is a name that the reader knows, on the right that of the record; a dot leads into an object. A text with names in braces is put
-    /// together of fields: in `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits. A record
-    /// that lacks such a field is rejected; `null` is for one that has none, and of those for images and videos one is enough.
+    /// is a name that the reader knows, on the right that of the record; a dot leads into an object, `answers[0]` is the first entry of a
+    /// list, and `most_common(answers)` the entry that occurs most often, of several the first of them (`most_common(answers.answer)`
+    /// where entries are objects). A text with names in braces is put together of fields: in
+    /// `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits. All names on the right are those of the record
+    /// as it is, so that two fields can be swapped. A record that lacks such a field is rejected; `null` is for one that has none, and of
+    /// those for images and videos one is enough.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
+    /// What paths of images and videos begin with in the annotations, and not below `media`: `media_prefix = "coco/train/"`, or
+    /// `"/data/of/another/machine/"`. It is left out of them; a path that does not begin with it stays as it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub media_prefix: String,
     /// Which list of a JSON file has the records, if one object is around several: `list = "annotations"`. Default: the only one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub list: String,
@@ -55,11 +63,13 @@ pub struct SourceOptions {
     #[serde(rename = "where", skip_serializing_if = "String::is_empty")]
     pub condition: String,
     /// Whether records about the same images or videos become one conversation, which shows them once. It counts as one record; its
-    /// id is those of all of them, with a `+` in between. Default: `nothing`.
+    /// id is those of all of them, with a `+` in between.
     #[serde(skip_serializing_if = "Merge::is_nothing")]
+    #[schemars(extend("default" = Merge::default()))]
     pub merge: Merge,
-    /// Most turns of a conversation that `merge` makes. Default: 40.
+    /// Most turns of a conversation that `merge` makes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = DEFAULT_MAX_TURNS))]
     pub max_merged_turns: Option<u32>,
     /// A table with scores of the records, such as `ratings.parquet`, whose columns `where` sees. Its rows have the ids of records. A
     /// record without a row is rejected as `not_joined`. It is kept in memory.
@@ -186,6 +196,7 @@ impl SourceOptions {
             ("artefacts", self.artefacts != default.artefacts),
             ("fps", self.fps != default.fps),
             ("fields", self.fields != default.fields),
+            ("media_prefix", self.media_prefix != default.media_prefix),
             ("list", self.list != default.list),
             ("join", self.join != default.join),
             ("where", self.condition != default.condition),
@@ -260,6 +271,7 @@ mod tests {
             artefacts: vec!["a".into()],
             fps: Some(1.0),
             fields: BTreeMap::from([("image".into(), "path".into())]),
+            media_prefix: "coco/".into(),
             list: "records".into(),
             join: vec![JoinOptions { table: "a.json".into(), on: "id".into(), ..JoinOptions::default() }],
             condition: "score > 1".into(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manyframe_core::{
-    MediaKind, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord, Rejection, Role, UncheckedRecord,
+    MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord, Rejection, Role,
+    UncheckedRecord,
 };
 
 use crate::artefact::Artefacts;
@@ -96,7 +97,9 @@ pub(crate) fn named_images(raw: &Raw, context: &ParseContext<'_>) -> Vec<MediaRe
     // What else is wrong with it is no matter here.
     _ = rename(&mut row, &context.options.fields);
     let table = embedded(raw, context);
-    MediaFields::images(IMAGES).read(&row, table.as_ref()).unwrap_or_default()
+    let mut images = MediaFields::images(IMAGES).read(&row, table.as_ref()).unwrap_or_default();
+    images.iter_mut().for_each(|image| shorten(image, &context.options.media_prefix));
+    images
 }
 
 /// Where the media of a record are, if its file has them.
@@ -122,8 +125,10 @@ fn rename(row: &mut Object<'_>, fields: &BTreeMap<String, String>) -> Result<(),
             return Err(unexpected_schema(format!("`fields` names {found:?}, which the record lacks; it has {has}")));
         }
     }
-    for (name, found) in fields {
-        row.alias(name, found);
+    // All are looked up before any is set, so that two can have each other's name.
+    let values: Vec<_> = fields.iter().map(|(name, found)| (name, row.looked_up(found))).collect();
+    for (name, value) in values {
+        row.set(name, value);
     }
     Ok(())
 }
@@ -150,6 +155,9 @@ fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
     let start = error.column().saturating_sub(20);
     let near = line_of_record.get(start..(start + 40).min(line_of_record.len())).unwrap_or_default();
     let near = quoted(&String::from_utf8_lossy(near));
+    // An array with other entries has them in one piece, up to the next object.
+    let is_between = reason == "trailing characters" && !text.trim_ascii_start().starts_with(b"{");
+    let reason = if is_between { "an entry of the array is not an object" } else { reason };
     match origin.position {
         Position::Bytes { line, .. } => {
             let line = line + (error.line() as u64).saturating_sub(1);
@@ -169,12 +177,28 @@ fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
             is_asked || turn.role != Role::Assistant
         });
     }
-    if let Some(fps) = options.fps {
-        let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
-            DraftPart::Medium(medium) => Some(medium),
-            DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
-        });
-        let videos = in_turns.chain(&mut draft.media.videos).filter(|medium| medium.kind == MediaKind::Video);
-        videos.for_each(|video: &mut MediaRef| video.fps = video.fps.or(Some(fps)));
+    for medium in media_of(draft) {
+        if medium.kind == MediaKind::Video {
+            medium.fps = medium.fps.or(options.fps);
+        }
+        shorten(medium, &options.media_prefix);
+    }
+}
+
+fn media_of<'d>(draft: &'d mut Draft<'_>) -> impl Iterator<Item = &'d mut MediaRef> {
+    let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
+        DraftPart::Medium(medium) => Some(medium),
+        DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
+    });
+    in_turns.chain(&mut draft.media.images).chain(&mut draft.media.videos)
+}
+
+/// Leaves whole names out of a path, if it begins with them.
+fn shorten(medium: &mut MediaRef, prefix: &str) {
+    let is_separator = |character: char| matches!(character, '/' | '\\');
+    let MediaLocation::Path(path) = &mut medium.location else { return };
+    let Some(rest) = path.strip_prefix(prefix).filter(|_| !prefix.is_empty()) else { return };
+    if prefix.ends_with(is_separator) || rest.starts_with(is_separator) {
+        *path = rest.trim_start_matches(is_separator).to_owned();
     }
 }

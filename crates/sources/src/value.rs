@@ -94,62 +94,18 @@ impl<'a> Object<'a> {
 
     /// The field of this name, unless it is absent or null.
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let field = self.0.iter().rev().find(|(field, _)| field == name);
-        field.map(|(_, value)| value).filter(|value| **value != Value::Null)
+        self.get_or_null(name).filter(|value| **value != Value::Null)
     }
 
-    /// Adds the value of one field under another name, which then counts. A dot leads into an object, unless a field has the
-    /// whole name; a text with names in braces is put together of fields. Null if there is no such field.
-    pub(crate) fn alias(&mut self, name: &str, found: &str) {
-        let value = if found.contains('{') { self.composed(found) } else { self.get_at(found).cloned() };
-        self.0.push((Cow::Owned(name.to_owned()), value.unwrap_or(Value::Null)));
+    /// The field of this name, be it null.
+    pub(crate) fn get_or_null(&self, name: &str) -> Option<&Value<'a>> {
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The first field that [`Object::alias`] would need and that is absent, which null is not.
-    pub(crate) fn lacks<'n>(&self, found: &'n str) -> Option<&'n str> {
-        if !found.contains('{') {
-            return (!self.has_at(found)).then_some(found);
-        }
-        let parts = pattern_parts(found).unwrap_or_default();
-        parts.into_iter().find_map(|part| match part {
-            PatternPart::Field { name, .. } if !self.has_at(name) => Some(name),
-            PatternPart::Field { .. } | PatternPart::Text(_) => None,
-        })
-    }
-
-    /// Whether there is such a field, or one where its dots lead, be it null.
-    fn has_at(&self, path: &str) -> bool {
-        let is_within = || match path.split_once('.') {
-            Some((first, rest)) => match self.get(first) {
-                Some(Value::Object(inner)) => inner.has_at(rest),
-                _ => self.has_null(first),
-            },
-            None => false,
-        };
-        self.names().any(|name| name == path) || is_within()
-    }
-
-    /// A text in which fields take the place of their names in braces; `{name:012}` has at least 12 digits.
-    fn composed(&self, pattern: &str) -> Option<Value<'a>> {
-        let mut text = String::new();
-        for part in pattern_parts(pattern).ok()? {
-            match part {
-                PatternPart::Text(part) => text.push_str(part),
-                PatternPart::Field { name, num_digits } => {
-                    let value = match self.get_at(name)? {
-                        Value::Text(value) | Value::LongInteger(value) => value.to_string(),
-                        Value::Unsigned(value) => value.to_string(),
-                        Value::Negative(value) => value.to_string(),
-                        // pandas writes whole numbers so beside absent ones.
-                        Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.0}"),
-                        _ => return None,
-                    };
-                    text.push_str(&"0".repeat(num_digits.saturating_sub(value.len())));
-                    text.push_str(&value);
-                }
-            }
-        }
-        Some(Value::Text(Cow::Owned(text)))
+    /// Gives a field a value, in place of the one that it has.
+    pub(crate) fn set(&mut self, name: &str, value: Value<'a>) {
+        self.0.retain(|(field, _)| field != name);
+        self.0.push((Cow::Owned(name.to_owned()), value));
     }
 
     /// Adds the fields of another object that this one lacks, but for its key.
@@ -159,17 +115,6 @@ impl<'a> Object<'a> {
                 self.0.push((name, value));
             }
         }
-    }
-
-    /// The field of this name, or where its dots lead, unless it is absent or null.
-    pub(crate) fn get_at(&self, path: &str) -> Option<&Value<'a>> {
-        self.get(path).or_else(|| match path.split_once('.') {
-            Some((first, rest)) => match self.get(first) {
-                Some(Value::Object(inner)) => inner.get_at(rest),
-                _ => None,
-            },
-            None => None,
-        })
     }
 
     /// Whether this field is present, and null.
@@ -192,35 +137,6 @@ impl<'a> Object<'a> {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_ref())
     }
-}
-
-/// A part of a text that is put together of fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PatternPart<'p> {
-    Text(&'p str),
-    Field { name: &'p str, num_digits: usize },
-}
-
-/// The parts of a text with names in braces.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn pattern_parts(pattern: &str) -> Result<Vec<PatternPart<'_>>, &'static str> {
-    let mut parts = Vec::new();
-    let mut rest = pattern;
-    while let Some((text, field)) = rest.split_once('{') {
-        let (field, after) = field.split_once('}').ok_or("has a brace that is not closed")?;
-        let (name, digits) = field.split_once(':').unwrap_or((field, "0"));
-        let num_digits =
-            digits.parse().ok().filter(|digits| *digits <= 64).ok_or("has no number of digits after a colon")?;
-        if name.is_empty() {
-            return Err("has braces without a name");
-        }
-        parts.extend([PatternPart::Text(text), PatternPart::Field { name, num_digits }]);
-        rest = after;
-    }
-    parts.push(PatternPart::Text(rest));
-    Ok(parts)
 }
 
 impl<'de> Deserialize<'de> for Value<'de> {
@@ -326,33 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_field_has_another_name_too() {
-        let text = r#"{"image": 1, "q": 2, "meta": {"a": {"b": 3}}, "meta.c": 4}"#;
-        let Value::Object(mut object) = serde_json::from_str(text).unwrap() else { panic!("not an object") };
-        for (name, found) in [("image", "q"), ("b", "meta.a.b"), ("c", "meta.c"), ("d", "absent"), ("e", "q.x")] {
-            object.alias(name, found);
-        }
-        for (name, value) in [("image", 2), ("b", 3), ("c", 4), ("q", 2)] {
-            assert_eq!(object.get(name), Some(&Value::Unsigned(value)), "{name}");
-        }
-        assert_eq!((object.get("d"), object.get("e")), (None, None));
-        object.alias("file", "a_{meta.a.b:04}_{q}.jpg");
-        assert_eq!(object.get("file").and_then(Value::as_text), Some("a_0003_2.jpg"));
-        object.alias("none", "{absent}.jpg");
-        assert_eq!(object.get("none"), None);
-        object.alias("image", "absent");
-        assert_eq!(object.get("image"), None, "no other field takes the place of one that is named");
-        for (found, lacking) in [
-            ("q", None),
-            ("meta.a.b", None),
-            ("meta.a.x", Some("meta.a.x")),
-            ("q.x", Some("q.x")),
-            ("{q}_{nobody}.jpg", Some("nobody")),
-            ("none", None),
-            ("none.x", None),
-        ] {
-            assert_eq!(object.lacks(found), lacking, "{found}");
-        }
-        assert!(pattern_parts("{a").is_err() && pattern_parts("{a:x}").is_err() && pattern_parts("{}").is_err());
+    fn a_field_that_is_set_takes_the_place_of_its_own() {
+        let Value::Object(mut object) = serde_json::from_str(r#"{"a": null, "b": 2, "a": 1}"#).unwrap() else {
+            panic!("not an object")
+        };
+        object.set("a", Value::Unsigned(3));
+        assert_eq!((object.get("a"), object.has_null("a")), (Some(&Value::Unsigned(3)), false));
+        assert_eq!(object.names().collect::<Vec<_>>(), ["b", "a"]);
     }
 }

@@ -48,6 +48,13 @@ pub(super) fn description(source: &FoundSource) -> String {
     if let Some(split) = source.held_out {
         _ = write!(text, "; the {split} split, which is not trained on: its table is commented out");
     }
+    let prefix = &source.options.media_prefix;
+    if !prefix.is_empty() {
+        _ = write!(text, "; media_prefix leaves {prefix:?} out of their paths");
+    }
+    if let Some(rejection) = &source.without_fields {
+        _ = write!(text, "; without fields: {rejection}");
+    }
     if let Some(rejection) = &source.rejection {
         _ = write!(text, "; the first that is rejected: {rejection}");
     }

@@ -84,6 +84,13 @@ impl Draft<'_> {
         if !source.media.is_empty() {
             _ = writeln!(text, "media = {}", list(&source.media));
         }
+        if !source.options.media_prefix.is_empty() {
+            _ = writeln!(
+                text,
+                "media_prefix = {}    # is left out of paths of images and videos",
+                quoted(&source.options.media_prefix)
+            );
+        }
         if !source.links.is_empty() {
             _ = writeln!(text, "links = {}    # where links below media may lead", list(&source.links));
         }
@@ -104,7 +111,8 @@ impl Draft<'_> {
         }
         if !options.fields.is_empty() {
             let fields = options.fields.iter().map(|(name, found)| format!("{name} = {}", quoted(found)));
-            _ = writeln!(text, "fields = {{ {} }}", fields.collect::<Vec<_>>().join(", "));
+            let why = options.fields.iter().find_map(|(name, found)| why_named(name, found)).unwrap_or_default();
+            _ = writeln!(text, "fields = {{ {} }}{why}", fields.collect::<Vec<_>>().join(", "));
         }
         if let Some(score) = source.scores.first() {
             let score = if score.ends_with("ratings") { format!("min({score})") } else { score.clone() };
@@ -119,6 +127,15 @@ impl Draft<'_> {
             Ok(rest) => quoted(&Path::new("${here}").join(rest).to_string_lossy()),
             Err(_) => quoted(&path.to_string_lossy()),
         }
+    }
+}
+
+/// What a field is named for, if it is one of several.
+fn why_named(name: &str, found: &str) -> Option<&'static str> {
+    match found {
+        _ if name == found => Some("    # this text alone is read; others beside it are not"),
+        _ if found.starts_with("most_common(") => Some("    # of the answers in the list; answers[0] is the first"),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use manyframe_base::in_shell;
 use manyframe_plan::{Survey, survey};
 
 use self::choice::Choice;
@@ -69,18 +70,12 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
     let text = Draft { here: &here, choice: &choice, found: &found }.text(&name);
     write_new(file, &text)?;
     report_found(&mut report, &found, &choice);
-    let (file, argument) = (file.display(), in_shell(&file.display().to_string()));
+    let (file, argument) = (file.display(), in_shell(file));
     _ = writeln!(report, "\nwrote {file}; next:\n  manyframe check {argument}\n  manyframe build {argument}");
     if !global.quiet {
         output::print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A path as a shell takes it.
-fn in_shell(path: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:@%,".contains(character);
-    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn write_new(file: &Path, text: &str) -> Result<()> {

@@ -181,6 +181,11 @@ impl Archive {
         }
     }
 
+    /// The names of all members, sorted.
+    pub(crate) fn member_names(&self) -> impl Iterator<Item = &str> {
+        self.index.names()
+    }
+
     /// All members of this base name.
     pub(crate) fn with_base_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a ArchiveMember> {
         self.index.with_base_name(name)

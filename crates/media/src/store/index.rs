@@ -74,6 +74,11 @@ impl MemberIndex {
         self.members.len()
     }
 
+    /// The names of all members, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| &*member.name)
+    }
+
     /// The member of exactly this name.
     #[expect(clippy::indexing_slicing, reason = "a search that succeeds returns a position")]
     pub(crate) fn exact(&self, name: &str) -> Option<&ArchiveMember> {

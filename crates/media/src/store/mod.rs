@@ -143,6 +143,11 @@ impl MediaStore {
         Ok(Self { roots })
     }
 
+    /// The names of all members of its archives.
+    pub fn member_names(&self) -> impl Iterator<Item = &str> {
+        self.roots.iter().filter_map(|root| root.kind.archive()).flat_map(Archive::member_names)
+    }
+
     /// Finds a medium by the path that upstream wrote.
     ///
     /// The path is tried unchanged in every root, then with `\` as `/`, percent-decoded, and in both Unicode normalisation

@@ -53,7 +53,8 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         problems.push(problem.with_value(&file.name).with_allowed(NAME));
     }
     let mut rules = Rules { table: root, name: "", problems };
-    if file.format.tokenizer.is_empty() {
+    // Of a table that is there, keys that have to be set are reported already.
+    if file.format.tokenizer.is_empty() && (rules.sets("format", "tokenizer") || root.get("format").is_none()) {
         let allowed = "the path of a SentencePiece .model or a tokenizer.json, or of a directory with either";
         rules.broken(&["format"], "format.tokenizer is missing", allowed);
     }
@@ -81,7 +82,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     rules.check_sources(file);
     rules.check_licenses(file);
     rules.check_overlength(file);
-    if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
+    if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) && rules.sets("validate", "model") {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
         rules.broken(&["validate"], "validate.model is missing", allowed);
     }

@@ -20,10 +20,11 @@ pub(crate) fn source_path(node: &Node, index: usize) -> String {
 
 /// The rules of a `[[source]]`.
 pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
-    if !is_name(&source.name) {
-        rules.broken(&["name"], ".name: missing, or not a name", NAME);
+    // A key that is unknown or missing is reported already.
+    if rules.table.get("name").is_some() && !is_name(&source.name) {
+        rules.broken(&["name"], ".name: not a name", NAME);
     }
-    // One that is unknown or missing is reported already. Without a kind nothing can be said about the other keys.
+    // Without a kind nothing can be said about the other keys.
     if rules.table.get("kind").is_none_or(|kind| serde_json::from_value::<Kind>(kind.to_json()).is_err()) {
         return;
     }
@@ -52,6 +53,7 @@ impl Rules<'_> {
                     "media",
                     "media_by_subset",
                     "links",
+                    "media_prefix",
                     "list",
                     "join",
                     "where",

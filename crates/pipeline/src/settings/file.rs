@@ -11,14 +11,15 @@ use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
 use manyframe_samplers::{PackBalance, PackOptions};
 use manyframe_shards::{MediaStorage, SampleColumns, ShardFormat};
 use manyframe_vision::Family;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::settings::packing::PackTable;
 use crate::settings::selection::{DecontaminationTable, DuplicatesTable, MixTable, OverlengthTable};
 use crate::settings::source::SourceTable;
 use crate::settings::validation::ValidateTable;
-use crate::settings::values::TokenColumns;
+use crate::settings::values::{TokenColumns, require};
 use crate::settings::video::{SamplingRule, VideoDelivery, VideoTable};
 
 /// One build: which sources are read, how their records are shown and formatted, and where the shards go.
@@ -43,8 +44,8 @@ pub struct PipelineFile {
     /// How conversations become text, and how tokens are counted.
     pub format: FormatTable,
     /// The model family, whose processor decides what an image costs, with its settings: `model = { family = "qwen3-vl" }`.
-    /// Default: `longllava`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = json!({ "family": Family::default().name() })))]
     pub model: Option<Family>,
     /// How single images are delivered.
     #[serde(default)]
@@ -113,8 +114,9 @@ pub struct OutputTable {
     /// sample by its key, as it does to join datasets. Default: false.
     pub energon_index: bool,
     /// Whether an image or video that several samples of a row group show is stored once. Parquet only: every reader of it reads such
-    /// files as others. `mix.order = "by_media"` brings such samples together. Default: `each`.
+    /// files as others. `mix.order = "by_media"` brings such samples together.
     #[serde(skip_serializing_if = "MediaStorage::is_each")]
+    #[schemars(extend("default" = MediaStorage::default()))]
     pub media: MediaStorage,
 }
 
@@ -250,6 +252,7 @@ pub enum ShardSplit {
 /// How conversations become text, and how tokens are counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = |schema: &mut Schema| require(schema, &["tokenizer"]))]
 pub struct FormatTable {
     /// Path of the tokenizer: a SentencePiece `.model`, a `tokenizer.json`, or a directory of the Hugging Face Hub with either.
     pub tokenizer: String,

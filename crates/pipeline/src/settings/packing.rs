@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use manyframe_core::text_form;
 use manyframe_samplers::sequence_parallel::{RankLayout, Scheme};
-use manyframe_samplers::{PackBalance, PackOptions, PackingStrategy, Padding};
+use manyframe_samplers::{ConcatOptions, PackBalance, PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,8 @@ pub struct PackTable {
     pub sequence_parallel: Option<SequenceParallel>,
     /// Reports what another packer would have lost of the same samples. Default: no report.
     pub audit: Option<Audit>,
-    /// Maximum number of tokens in a pack of the audited packer, as it counts them. Default: 128,000, as released.
+    /// Maximum number of tokens in a pack of the audited packer, as it counts them. The default is the released one.
+    #[schemars(extend("default" = ConcatOptions::default().limit_tokens))]
     pub audit_max_tokens: Option<NonZeroU32>,
 }
 

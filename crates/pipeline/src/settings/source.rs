@@ -7,9 +7,8 @@ use manyframe_samplers::{Law, OnExhausted, Replacement, StratumSplit, Unit};
 use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::settings::values::{OneOrMany, Share, Take};
+use crate::settings::values::{OneOrMany, Share, Take, require};
 
 /// More than what published datasets are known to lack, and less than what a wrong directory costs.
 const DEFAULT_MAX_REJECTS: Share = Share::percent(5);
@@ -17,7 +16,7 @@ const DEFAULT_MAX_REJECTS: Share = Share::percent(5);
 /// A dataset as its publisher distributes it, or one that manyframe built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(transform = kind_is_required)]
+#[schemars(transform = |schema: &mut Schema| require(schema, &["kind", "name"]))]
 pub struct SourceTable {
     /// Its unique name in ledgers and tables. Letters, digits, `-` and `_`.
     pub name: String,
@@ -77,7 +76,8 @@ pub struct SourceTable {
     /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`. Records of
     /// the dataset at the output whose annotation file is gone, though `annotations` are the same, count as a share of its own.
     /// `"100 %"` allows all of that. It is a share of the records that `where` keeps, without duplicates; a record that is repeated
-    /// counts once. Default: `"5 %"`.
+    /// counts once. The default is 5 %.
+    #[schemars(extend("default" = DEFAULT_MAX_REJECTS))]
     pub max_rejects: Option<Share>,
     /// The license under which it was published: an SPDX identifier or expression, or words. Goes into the data card. A dataset that is
     /// replayed keeps the licenses of its own sources, beside which one that is stated here holds, too.
@@ -85,15 +85,6 @@ pub struct SourceTable {
     /// Settings of individual readers.
     #[serde(flatten)]
     pub options: SourceOptions,
-}
-
-/// The type has a value for a `kind` that is not there; a file has none.
-fn kind_is_required(schema: &mut Schema) {
-    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-    if let Some(kind) = properties.and_then(|properties| properties.get_mut("kind")?.as_object_mut()) {
-        kind.remove("default");
-    }
-    schema.insert("required".to_owned(), Value::from(vec!["kind"]));
 }
 
 impl SourceTable {

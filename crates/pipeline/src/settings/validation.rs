@@ -3,12 +3,15 @@
 use std::num::NonZeroU32;
 
 use manyframe_core::DeviceChoice;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+
+use crate::settings::values::require;
 
 /// A model that runs over some samples before the dataset becomes visible. If its policy says fail, nothing is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = |schema: &mut Schema| require(schema, &["model"]))]
 pub struct ValidateTable {
     /// The model's directory: `config.json` and safetensors of Jamba or LongLLaVA.
     pub model: String,

@@ -1,7 +1,18 @@
 //! Values of settings that TOML has no type for: a string or a list, a count or "all", a share in percent.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// Says in a schema that keys have to be set: the type has values for those that are not there, and a file has none.
+pub(super) fn require(schema: &mut Schema, keys: &[&str]) {
+    let mut properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for key in keys {
+        let property = properties.as_mut().and_then(|properties| properties.get_mut(*key)?.as_object_mut());
+        property.and_then(|property| property.remove("default"));
+    }
+    schema.insert("required".to_owned(), json!(keys));
+}
 
 /// One string, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -97,7 +108,7 @@ impl JsonSchema for Take {
         "Take".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({ "anyOf": [
             { "type": "integer", "minimum": 0, "title": "a whole number" },
             { "type": "string", "pattern": "^[0-9.]+ ?%$", "title": "a share of the source such as \"10 %\"" },
@@ -159,7 +170,7 @@ impl JsonSchema for Share {
         "Share".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({ "anyOf": [
             { "type": "number", "minimum": 0, "maximum": 1 },
             { "type": "string", "pattern": "^[0-9.]+ ?%$" }

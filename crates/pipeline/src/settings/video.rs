@@ -29,8 +29,9 @@ pub struct VideoTable {
     /// Share of the chosen frames that may be missing, with `reject`. Default: 0.1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_missing: f64,
-    /// What is delivered of a video: images of the frames that are shown, or a video file. Default: `frames`.
+    /// What is delivered of a video: images of the frames that are shown, or a video file.
     #[serde(skip_serializing_if = "VideoDelivery::is_frames")]
+    #[schemars(extend("default" = VideoDelivery::default()))]
     pub deliver: VideoDelivery,
 }
 

@@ -17,6 +17,7 @@ use crate::index::group::SplitGroup;
 use crate::index::measure::{Measured, measure};
 use crate::index::parts::{IndexParts, KeptRecords, remove_parts};
 use crate::index::refresh::{ChangedMedia, refresh};
+use crate::index::table::num_entries;
 use crate::index::writer::{IndexWriter, index_seal, remove_if_there};
 use crate::seal::is_intact;
 
@@ -60,11 +61,11 @@ pub(crate) fn build_index(
     let mut changed = IndexVec::filled(ChangedMedia::default(), context.sources.len());
     for (source, group) in groups {
         let mut file = cache.index_file(source, &group)?;
-        if let Some(found) = reuse_group(context, &file, executor)? {
+        if let Some((found, num_records)) = reuse_group(context, &file, executor)? {
             tracing::debug!(index = %file.path.display(), files = %group, "index reused");
             #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
             changed[source].add(found);
-            executor.progress.advance(0, group.num_bytes());
+            executor.progress.advance(num_records, group.num_bytes());
             remove_parts(&file.path)?;
         } else {
             for derived in DerivedFile::ALL {
@@ -79,8 +80,12 @@ pub(crate) fn build_index(
     Ok(IndexFiles { files, changed })
 }
 
-/// Brings the index of some splits up to date; `None` if there is none that could be.
-fn reuse_group(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
+/// Brings the index of some splits up to date, and counts its records; `None` if there is none that could be.
+fn reuse_group(
+    context: &Context,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<Option<(ChangedMedia, u64)>, PlanError> {
     if !file.path.exists() || !file.media_path().exists() {
         return Ok(None);
     }
@@ -88,7 +93,8 @@ fn reuse_group(context: &Context, file: &IndexFile, executor: Executor<'_>) -> R
         tracing::warn!(index = %file.path.display(), "a damaged index is made again");
         return Ok(None);
     }
-    match refresh(context, file, executor) {
+    let refreshed = refresh(context, file, executor);
+    match refreshed.and_then(|changed| Ok((changed, num_entries(&file.path)? as u64))) {
         Err(PlanError::Table(error)) => {
             tracing::warn!(index = %file.path.display(), %error, "a damaged index is made again");
             Ok(None)

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::in_shell;
 use manyframe_sources::{is_dataset_or_work, kind_of_path};
 
 use super::groups::{FileGroup, grouped, single};
@@ -153,28 +154,34 @@ impl Entries {
             return;
         }
         if let Some((_, command)) = PACKED.iter().find(|(ending, _)| name.ends_with(ending)) {
-            let reason = format!("nothing is read from such archives; unpack it: {command} {}", path.display());
+            let reason = format!("nothing is read from such archives; unpack it: {command} {}", in_shell(&path));
             self.unread.push((path, reason));
             return;
         }
-        let unpacked = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|ending| name.strip_suffix(ending));
-        let ending = Path::new(unpacked.unwrap_or(&name)).extension().and_then(|it| it.to_str()).unwrap_or_default();
-        let is_setting =
-            NO_ANNOTATIONS.contains(&name.as_str()) || name.ends_with("config.json") || name.ends_with(".index.json");
-        match ending {
-            "zip" if unpacked.is_none() => self.archives.push(path),
-            "tar" if unpacked.is_none() => {
+        match Path::new(&name).extension().and_then(|it| it.to_str()).unwrap_or_default() {
+            "zip" => self.archives.push(path),
+            "tar" => {
                 self.archives.push(path.clone());
                 annotations.push(path);
             }
-            "json" | "jsonl" | "ndjson" | "parquet" | "csv" | "tsv" | "arrow" if !is_setting => annotations.push(path),
-            "txt" if unpacked.is_none() && is_table(&path) => {
+            _ if is_annotation(&name) => annotations.push(path),
+            "txt" if is_table(&path) => {
                 let reason = "a table in a file of text; give it a name that ends with .csv or .tsv".to_owned();
                 self.unread.push((path, reason));
             }
             _ => {}
         }
     }
+}
+
+/// Whether a name is that of a file of records, as far as names tell.
+pub(super) fn is_annotation(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let unpacked = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let ending = Path::new(unpacked).extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let is_setting =
+        NO_ANNOTATIONS.contains(&name.as_str()) || name.ends_with("config.json") || name.ends_with(".index.json");
+    ["json", "jsonl", "ndjson", "parquet", "csv", "tsv", "arrow"].contains(&ending) && !is_setting
 }
 
 /// What is left to look at, and what was found so far.

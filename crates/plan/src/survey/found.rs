@@ -36,6 +36,8 @@ pub struct FoundSource {
     pub is_text: bool,
     /// What reads them, besides the kind.
     pub options: SourceOptions,
+    /// Why less is read without `options.fields`.
+    pub without_fields: Option<Rejection>,
     /// Fields of its first record that could say which of them are good.
     pub scores: Vec<String>,
     /// Number of records that were read to find out.

@@ -3,6 +3,7 @@
 //!
 //! Some records of each annotation file are read, from all of it, and their media looked for. Nothing is decoded.
 
+mod choosing;
 mod entries;
 mod form;
 mod found;
@@ -12,6 +13,7 @@ mod roots;
 mod sampled;
 mod splits;
 mod unused;
+mod zip;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +21,13 @@ use std::path::{Path, PathBuf};
 use manyframe_core::{MediaKind, Record};
 use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
+use self::choosing::choosing_options;
 use self::entries::Entries;
 use self::form::form_of;
 pub use self::found::{FoundSource, Survey};
 use self::groups::FileGroup;
 use self::joined::joined_options;
-use self::roots::{Roots, find_roots};
+use self::roots::{Roots, find_roots, prefix_in_the_way};
 use self::sampled::{Sampled, read_some};
 
 /// How many records of a source are read.
@@ -79,20 +82,45 @@ fn reason_of(error: SourceError) -> String {
     }
 }
 
-/// What is read of files; if nothing is, what is read of them together with another file.
+/// What is read of files; if nothing is, or less than half of it, what is read of them with other options or another file.
 fn read_group(group: &FileGroup, entries: &Entries) -> Result<FoundSource, SourceError> {
-    let alone = try_group(group, entries, &SourceOptions::default());
-    if alone.as_ref().is_ok_and(|source| source.num_read > 0) {
+    let alone = try_group(group, entries, SourceOptions::default());
+    if alone.as_ref().is_ok_and(|source| source.num_read * 2 >= source.num_records.max(1)) {
         return alone;
     }
-    let joined =
-        joined_options(group, entries).into_iter().filter_map(|options| try_group(group, entries, &options).ok());
-    let joined = joined.filter(|source| source.num_read > 0);
-    // Of those with as many media the first one, which is the most usual.
-    joined.reduce(|best, other| if other.num_found > best.num_found { other } else { best }).map_or(alone, Ok)
+    let choosing = group.paths.first().filter(|_| alone.is_ok()).and_then(choosing_options);
+    let others = joined_options(group, entries).into_iter().chain(choosing);
+    let others = others.filter_map(|options| try_group(group, entries, options).ok());
+    let number = |source: &FoundSource| (source.num_read, source.num_found);
+    // Of those with as many records and media the first one, which is the most usual.
+    let Some(mut best) = others.reduce(|best, other| if number(&other) > number(&best) { other } else { best }) else {
+        return alone;
+    };
+    match alone {
+        Ok(alone) if alone.num_read >= best.num_read => Ok(alone),
+        Err(error) if best.num_read == 0 => Err(error),
+        alone => {
+            let rejection = alone.ok().and_then(|alone| alone.rejection);
+            best.without_fields = rejection.filter(|_| !best.options.fields.is_empty() && best.options.join.is_empty());
+            Ok(best)
+        }
+    }
 }
 
-fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> Result<FoundSource, SourceError> {
+/// What is read of files with some options, and with a prefix of paths that is in the way, if there is one.
+fn try_group(group: &FileGroup, entries: &Entries, options: SourceOptions) -> Result<FoundSource, SourceError> {
+    let (found, prefix) = try_options(group, entries, &options)?;
+    let Some(media_prefix) = prefix else { return Ok(found) };
+    let (without, _) = try_options(group, entries, &SourceOptions { media_prefix, ..options })?;
+    Ok(if without.num_found > found.num_found { without } else { found })
+}
+
+/// What is read of files, and the prefix of its paths that seems to be in the way.
+fn try_options(
+    group: &FileGroup,
+    entries: &Entries,
+    options: &SourceOptions,
+) -> Result<(FoundSource, Option<String>), SourceError> {
     let step = group.paths.len().div_ceil(MAX_FILES).max(1);
     let files: Vec<&PathBuf> = group.paths.iter().step_by(step).collect();
     let share = NUM_RECORDS / files.len().max(1);
@@ -101,16 +129,18 @@ fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> R
     let is_text = !records.is_empty()
         && records.iter().all(|record| record.media.is_empty())
         && read_some(&files, (SourceKind::Text, options), share).is_ok_and(|text| text.records.len() == records.len());
-    let Roots { media, links, num_media, num_found, missing, others } =
+    let Roots { media, links, num_media, num_found, missing, absent, others } =
         find_roots(Path::new(&group.pattern), &records, entries);
+    let prefix = prefix_in_the_way(&absent, entries).filter(|_| options.media_prefix.is_empty());
     let is_score = |name: &&String| ["score", "rating"].iter().any(|word| name.contains(word));
-    Ok(FoundSource {
+    let found = FoundSource {
         annotations: group.pattern.clone(),
         num_files: group.paths.len(),
         form: form_of(group, options, (&first_fields, records.first())),
         held_out: None,
         is_text,
         options: options.clone(),
+        without_fields: None,
         scores: first_fields.keys().filter(is_score).cloned().collect(),
         num_records,
         num_read: records.len(),
@@ -123,7 +153,8 @@ fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> R
         other_media: others,
         links,
         ignored,
-    })
+    };
+    Ok((found, prefix))
 }
 
 fn example_of(record: &Record) -> (usize, usize, usize) {

@@ -16,13 +16,15 @@ pub(super) struct Roots {
     pub(super) num_found: usize,
     /// The first that is not found, and why if that is known.
     pub(super) missing: Option<String>,
+    /// The paths of all that are nowhere.
+    pub(super) absent: Vec<String>,
     /// Places that have as many of the same names as one of `media`, and were not chosen.
     pub(super) others: Vec<PathBuf>,
 }
 
 /// A place that has some of the media.
-struct Place<'e> {
-    root: &'e Path,
+struct Place {
+    root: PathBuf,
     links: Vec<PathBuf>,
     num_media: usize,
     /// How many directories lead from the annotations to it.
@@ -57,9 +59,9 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
             continue;
         };
         let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
-        roots.others.extend(rivals.map(|place| place.root.to_owned()));
+        roots.others.extend(rivals.map(|place| place.root.clone()));
         let mut found = vec![first];
-        let store = open(best.root, &best.links);
+        let store = open(&best.root, &best.links);
         if let Some(store) = &store {
             found.extend(pending.extract_if(.., |medium| is_in(store, medium)));
         }
@@ -68,13 +70,30 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
         let unusable = unusable.unwrap_or_default();
         roots.num_found += found.len() - unusable.len();
         roots.missing = roots.missing.or(unusable.into_iter().next());
-        roots.media.push(best.root.to_owned());
+        roots.media.push(best.root.clone());
         roots.links.extend(best.links.iter().cloned());
     }
     roots.missing = roots.missing.or_else(|| unfound.first().map(|medium| absence(medium.path, entries)));
+    roots.absent = unfound.iter().map(|medium| medium.path.to_owned()).collect();
     roots.links.sort();
     roots.links.dedup();
     roots
+}
+
+/// What paths that are nowhere begin with, if it is in the way: without it, nearly all of them lead from one directory to a file.
+pub(super) fn prefix_in_the_way(absent: &[String], entries: &Entries) -> Option<String> {
+    let first = absent.first()?;
+    let ends = first.match_indices(['/', '\\']).map(|(at, separator)| at + separator.len());
+    let has_most = |prefix: &&str| {
+        let rest = |path: &'_ str| path.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(str::to_owned);
+        let rests: Vec<String> = absent.iter().filter_map(|path| rest(path)).collect();
+        let Some(first) = rests.first() else { return false };
+        let is_enough = |number: usize| (absent.len() - number) * MIN_SHARE <= absent.len();
+        let is_in = |root: &Path, path: &str| on_disk(root, path).is_file();
+        let mut roots = entries.directories.iter().filter(|root| is_in(root, first));
+        is_enough(rests.len()) && roots.any(|root| is_enough(rests.iter().filter(|rest| is_in(root, rest)).count()))
+    };
+    ends.map(|end| first.split_at(end).0).find(has_most).map(str::to_owned)
 }
 
 /// A path that is nowhere, and why that may be.
@@ -93,7 +112,7 @@ fn absence(path: &str, entries: &Entries) -> String {
     let has_it = |directory: &&PathBuf| !name.is_empty() && directory.join(name).is_file();
     let found = entries.directories.iter().find(has_it).map(|directory| {
         let directory = directory.display();
-        format!("a file of this name is in {directory}: `media` names the directory from which the rest of the path leads to it")
+        format!("a file of this name is in {directory}: `media` names the directory from which the path leads to it, without what `media_prefix` names")
     });
     let reasons: Vec<String> =
         [reason.to_owned()].into_iter().chain(found).filter(|reason| !reason.is_empty()).collect();
@@ -127,19 +146,35 @@ fn named_media(record: &Record) -> impl Iterator<Item = Named<'_>> {
 
 /// The places that have a medium, those with the most of the others first; then those with the name of the annotations, then the
 /// nearest.
-fn places_of<'e>(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entries: &'e Entries) -> Vec<Place<'e>> {
-    let has_it = |directory: &&PathBuf| directory.join(medium.path).exists();
-    let directories = entries.directories.iter().filter(has_it).map(|root| (root, linked(root, medium.path)));
+fn places_of(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entries: &Entries) -> Vec<Place> {
+    let has_it = |directory: &&PathBuf| on_disk(directory, medium.path).exists();
+    let elsewhere = directory_of_absolute(medium, others).filter(|it| !entries.directories.contains(it));
+    let directories = entries.directories.iter().chain(&elsewhere);
+    let directories = directories.filter(has_it).map(|root| (root, linked(root, medium.path)));
     let archives = entries.archives.iter().map(|root| (root, Vec::new()));
-    let place = |(root, links): (&'e PathBuf, Vec<PathBuf>)| {
+    let place = |(root, links): (&PathBuf, Vec<PathBuf>)| {
         let store = open(root, &links).filter(|store| is_in(store, medium))?;
         let num_media = 1 + others.iter().filter(|other| is_in(&store, other)).count();
         let has_name = has_name_of(root, annotations);
-        Some(Place { root: root.as_path(), links, num_media, distance: distance(annotations, root), has_name })
+        Some(Place { root: root.clone(), links, num_media, distance: distance(annotations, root), has_name })
     };
-    let mut places: Vec<Place<'_>> = directories.chain(archives).filter_map(place).collect();
-    places.sort_by_key(|place| (std::cmp::Reverse((place.num_media, place.has_name)), place.distance, place.root));
+    let mut places: Vec<Place> = directories.chain(archives).filter_map(place).collect();
+    places.sort_by(|a, b| {
+        let most_first = (b.num_media, b.has_name).cmp(&(a.num_media, a.has_name));
+        most_first.then_with(|| (a.distance, &a.root).cmp(&(b.distance, &b.root)))
+    });
     places
+}
+
+/// The directory that holds a medium with an absolute path, and all others that have one.
+fn directory_of_absolute(medium: &Named<'_>, others: &[Named<'_>]) -> Option<PathBuf> {
+    let is_there = |path: &&Path| path.is_absolute() && path.exists();
+    let own = Path::new(medium.path).parent().filter(|_| is_there(&Path::new(medium.path)))?;
+    let others = others.iter().map(|other| Path::new(other.path)).filter(is_there);
+    let holds_all = others.fold(own, |directory, other| {
+        directory.ancestors().find(|above| other.starts_with(above)).unwrap_or(directory)
+    });
+    Some(if holds_all.parent().is_some() { holds_all } else { own }.to_owned())
 }
 
 /// Whether the last name of a place begins or ends with that of the annotations: `train.json` and `train_images`, or `images/train`.
@@ -156,9 +191,15 @@ fn distance(one: &Path, other: &Path) -> usize {
     one.components().count() + other.components().count() - 2 * num_shared
 }
 
+/// Where a medium is below a root. A path of Windows is looked up with slashes, too.
+fn on_disk(root: &Path, path: &str) -> PathBuf {
+    let written = root.join(path);
+    if path.contains('\\') && !written.exists() { root.join(path.replace('\\', "/")) } else { written }
+}
+
 /// The directory that holds the medium itself, if a link leads out of the root.
 fn linked(root: &Path, path: &str) -> Vec<PathBuf> {
-    let (Ok(root), Ok(medium)) = (root.canonicalize(), root.join(path).canonicalize()) else { return Vec::new() };
+    let (Ok(root), Ok(medium)) = (root.canonicalize(), on_disk(root, path).canonicalize()) else { return Vec::new() };
     if medium.starts_with(root) { Vec::new() } else { medium.parent().map(Path::to_owned).into_iter().collect() }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::Entries;
 use super::found::Survey;
+use super::zip;
 
 /// Adds what no source uses to what is not read. `rejected` says of archives why none of their samples can be delivered.
 pub(super) fn add_unused(survey: &mut Survey, entries: &Entries, rejected: &BTreeMap<PathBuf, String>) {
@@ -24,10 +25,7 @@ pub(super) fn add_unused(survey: &mut Survey, entries: &Entries, rejected: &BTre
         let reason = match rejected.get(archive) {
             Some(reason) => format!("no sample in it can be delivered: {reason}"),
             None if archive.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip")) => {
-                format!(
-                    "no record names what is in it; if records are in it, too, unpack it: unzip {}",
-                    archive.display()
-                )
+                zip::contents(archive)
             }
             None => "no record names what is in it, and it has no text beside an image".to_owned(),
         };

@@ -10,8 +10,8 @@
 //! | a caption (`caption`, `text`, `description` …) and a medium | an answer to one of the option `questions` |
 //! | `text` alone | a document |
 //!
-//! * Images are in `image`, `images`, `image_path`, `img` and others, videos in `video`, `videos`, `video_path` …; `file_name` and `path`
-//!   are one or the other by their ending. The option `fields` adds names.
+//! * Images are in `image`, `images`, `image_path`, `img` and others, videos in `video`, `videos`, `video_path` …; `file_name`, `path` and
+//!   `images_file_names` are one or the other by their ending. The option `fields` adds names.
 //! * Without any placeholder, all media come before the first question.
 //! * `start` and `end`, or `start_time` and `end_time`, cut a clip out of its videos, in seconds.
 //! * What would be lost, such as a second field with images or a second conversation, rejects the record (`unread/`).
@@ -21,11 +21,13 @@ use manyframe_core::{MediaKind, MediaLocation, Rejection, Role};
 
 use crate::conversation::{has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
-use crate::fields::{FILES, IMAGES, MediaFields, VIDEOS, kind_of_path, medium, read_clip, read_location, reject_audio};
+use crate::fields::{
+    IMAGES, MediaFields, VIDEOS, files_of, items_of, kind_of_path, medium, read_clip, read_location, reject_audio,
+};
 use crate::interleaved::{document_of, read_document, read_placeholders};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
-use crate::question::{CAPTIONS, question_of};
+use crate::question::{CAPTIONS, answer_in, question_of};
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::unread::{ReadRecord, reject_lost};
@@ -91,9 +93,11 @@ fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Resu
     let Some((name, caption)) = caption else {
         let found = names_of(row);
         let expected = "a conversation, a question with its answer, or an image or video with a caption";
-        return Err(unexpected_schema(format!(
-            "found the fields {found}, expected {expected}; `fields` gives them other names"
-        )));
+        let advice = match answer_in(row) {
+            Some(answer) => format!("the answer is in a list: fields = {{ answer = {answer:?} }}"),
+            None => "`fields` gives them other names".to_owned(),
+        };
+        return Err(unexpected_schema(format!("found the fields {found}, expected {expected}; {advice}")));
     };
     let Some(caption) = caption.as_text() else { return Err(wrong_type(name, caption, "a string")) };
     let question = question_of(first_path(&media), default_question(&media), context);
@@ -128,14 +132,16 @@ fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedi
         None => read_clip(row, ["start_time", "end_time"])?,
         clip => clip,
     };
-    if let (true, Some((name, file))) = (media.is_empty(), row.get_filled(FILES)) {
-        let location = read_location(name, file, None)?;
-        let (kind, list) = if is_video(&location) {
-            (MediaKind::Video, &mut media.videos)
-        } else {
-            (MediaKind::Image, &mut media.images)
-        };
-        list.push(medium(kind, location));
+    if let (true, Some((name, files))) = (media.is_empty(), files_of(row)) {
+        for file in items_of(files).iter() {
+            let location = read_location(name, file, None)?;
+            let (kind, list) = if is_video(&location) {
+                (MediaKind::Video, &mut media.videos)
+            } else {
+                (MediaKind::Image, &mut media.images)
+            };
+            list.push(medium(kind, location));
+        }
     }
     media.videos.iter_mut().for_each(|video| video.clip = clip);
     Ok(media)

@@ -25,8 +25,8 @@ pub struct NeedleOptions {
     /// Other sources of this file, of any kind, whose images are among `images`, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_sources: Vec<String>,
-    /// Media that are taken from each of `haystack_sources` and `image_sources`: as many of lowest rank. Default: 1000.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    /// Media that are taken from each of `haystack_sources` and `image_sources`: as many of lowest rank.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = NUM_FROM_SOURCE))]
     #[serde(skip_serializing_if = "is_default_number")]
     pub num_from_source: u32,
     /// What is asked. Default: `["v_niah"]`.

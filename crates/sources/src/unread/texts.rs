@@ -28,9 +28,17 @@ fn is_main(name: &str) -> bool {
     MAIN.iter().any(|names| names.contains(&name))
 }
 
+/// Whether a name is that of one caption among several, such as `long_caption`.
+fn is_other_caption(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    (name.ends_with("caption") || name.ends_with("captions")) && !CAPTIONS.contains(&name.as_str())
+}
+
 pub(super) fn reject_other_texts(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> {
     let names = || MAIN.iter().flat_map(|names| names.iter()).chain(BESIDE).chain(&THOUGHTS).copied();
-    let filled: Vec<&str> = names().filter(|name| record.row.get_filled(&[name]).is_some()).collect();
+    let is_filled = |name: &&str| record.row.get_filled(&[*name]).is_some();
+    let mut filled: Vec<&str> = names().filter(is_filled).collect();
+    filled.extend(record.row.names().filter(|name| is_other_caption(name)).filter(is_filled));
     let [_, _, ..] = filled.as_slice() else { return Ok(()) };
     let said = Said::of(record);
     let (read, lost): (Vec<&str>, Vec<&str>) =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manyframe_core::{Clip, RejectCode};
 use manyframe_sources::{SourceKind::Auto, SourceOptions};
 
-use crate::support::{check, check_with, parse, parse_with};
+use crate::support::{check, check_with, file_of, parse, parse_all, parse_with, shown, source_of};
 
 #[test]
 fn conversations_with_media_in_every_usual_field() {
@@ -135,6 +135,102 @@ fn fields_under_other_names() {
     assert_eq!(problems, [r#"option "fields" has an empty name: "image""#]);
 }
 
+fn with_fields(names: &[(&str, &str)]) -> SourceOptions {
+    let fields = names.iter().map(|(name, found)| ((*name).to_owned(), (*found).to_owned())).collect();
+    SourceOptions { fields, ..SourceOptions::default() }
+}
+
+#[test]
+fn two_fields_can_have_each_others_names() {
+    let swapped = with_fields(&[("question", "answer"), ("answer", "question")]);
+    check_with(Auto, &swapped, &[(r#"{"question": "ho", "answer": "hi"}"#, r#"U "hi" A "ho""#)]);
+    let moved = with_fields(&[("answer", "question"), ("question", "image"), ("image", "answer")]);
+    let text = r#"{"image": "hi", "question": "ho", "answer": "a.jpg"}"#;
+    check_with(Auto, &moved, &[(text, r#"U [a.jpg] "hi" A "ho""#)]);
+}
+
+#[test]
+fn an_answer_can_be_an_entry_of_a_list() {
+    let text_vqa = r#"{"image": "a.jpg", "question": "q", "answers": ["nokia", "nokia lumia", "lumia", "lumia"]}"#;
+    let vqa = r#"{"image": "a.jpg", "question": "q", "multiple_choice_answer": "net", "answers": [{"answer": "racket", "answer_id": 1}, {"answer": "net", "answer_id": 2}, {"answer": "net", "answer_id": 3}]}"#;
+    let answered = |answer: &str| format!(r#"U [a.jpg] "q" A {answer:?}"#);
+    for (text, answer, expected) in [
+        (text_vqa, "answers[0]", "nokia"),
+        (text_vqa, "answers[1]", "nokia lumia"),
+        (text_vqa, "most_common(answers)", "lumia"),
+        (vqa, "answers[0].answer", "racket"),
+        (vqa, "most_common(answers.answer)", "net"),
+    ] {
+        // By itself, an object around a list of objects is the list.
+        check_with(Auto, &with_field("answer", answer), &[(&format!("[{text}]"), &answered(expected))]);
+    }
+    assert_rejected(&with_field("answer", "answers[4]"), text_vqa, &["\"answers[4]\", which the record lacks"]);
+    for (text, answer) in [(text_vqa, "most_common(answers)"), (vqa, "multiple_choice_answer")] {
+        let cure = format!("fields = {{ answer = {answer:?} }}");
+        assert_rejected(&SourceOptions::default(), &format!("[{text}]"), &[&cure]);
+        assert_eq!(manyframe_sources::answer_in_list(text.as_bytes()).as_deref(), Some(answer));
+    }
+    let none = r#"{"image": "a.jpg", "question": "q", "answers": []}"#;
+    assert_rejected(&with_field("answer", "most_common(answers)"), none, &["expected a conversation, a question with"]);
+}
+
+#[test]
+fn the_images_of_a_record_can_be_named_by_fields_that_end_with_file_names_and_by_lists_in_texts() {
+    let captioned = |media: &str, question: &str| format!(r#"U {media} "{question}" A "ho""#);
+    let two = captioned("[a.jpg] [b.jpg]", "Describe these images.");
+    check(
+        Auto,
+        &[
+            (r#"{"file_names": ["a.jpg", "b.jpg"], "text": "ho"}"#, &two),
+            (r#"{"images_file_names": ["a.jpg", "b.jpg"], "text": "ho"}"#, &two),
+            (r#"{"image_file_name": "a.jpg", "text": "ho"}"#, &captioned("[a.jpg]", "Describe this image.")),
+            (r#"{"clip_file_name": "a.mp4", "text": "ho"}"#, &captioned("[video a.mp4]", "Describe this video.")),
+            (r#"{"images": "[\"a.jpg\", \"b.jpg\"]", "text": "ho"}"#, &two),
+            (r#"{"images": "['a.jpg', 'b.jpg']", "text": "ho"}"#, &two),
+            (r#"{"images_file_names": "['a.jpg'\n 'b.jpg']", "text": "ho"}"#, &two),
+            (r#"{"image": "[1] a.jpg", "text": "ho"}"#, &captioned("[[1] a.jpg]", "Describe this image.")),
+            (r#"{"source_file_name": "a.rs", "text": "ho"}"#, r#"A "ho""#),
+            (r#"{"file_names": ["a.rs"], "text": "ho"}"#, r#"A "ho""#),
+        ],
+    );
+    let pair = r#"{"input_file_name": "a.jpg", "output_file_name": "b.jpg", "text": "ho"}"#;
+    assert_rejected(&SourceOptions::default(), pair, &["\"output_file_name\" names another medium"]);
+    check_with(
+        Auto,
+        &with_field("image", "output_file_name"),
+        &[(pair, &captioned("[b.jpg]", "Describe this image."))],
+    );
+}
+
+#[test]
+fn a_prefix_of_paths_is_left_out_where_it_ends_with_a_name() {
+    let text = |path: &str| {
+        let turn = serde_json::json!({"role": "user", "content": [{"type": "image", "image": path}, {"type": "text", "text": "hi"}]});
+        serde_json::json!({"messages": [turn, {"role": "assistant", "content": "ho"}]}).to_string()
+    };
+    for (prefix, path, expected) in [
+        ("coco/train/", "coco/train/0.jpg", "0.jpg"),
+        ("coco", "coco/train/0.jpg", "train/0.jpg"),
+        ("coco/tr", "coco/train/0.jpg", "coco/train/0.jpg"),
+        ("coco/", "gqa/0.jpg", "gqa/0.jpg"),
+        ("/data/old", "/data/old//a/0.jpg", "a/0.jpg"),
+        ("C:\\old\\", "C:\\old\\a\\0.jpg", "a\\0.jpg"),
+    ] {
+        let options = SourceOptions { media_prefix: prefix.to_owned(), ..SourceOptions::default() };
+        check_with(Auto, &options, &[(&text(path), &format!(r#"U [{expected}] "hi" A "ho""#))]);
+    }
+}
+
+#[test]
+fn an_array_with_other_entries_says_so() {
+    let file = file_of(r#"[{"question": "hi", "answer": "ho"}, ["a"], "s"]"#);
+    let parsed = parse_all(source_of(Auto, SourceOptions::default(), file.path(), "").as_ref());
+    assert_eq!((parsed.len(), shown(&parsed[0])), (2, r#"U "hi" A "ho""#.to_owned()));
+    let rejected = &parsed[1].as_ref().unwrap_err().rejection;
+    assert_eq!(rejected.code, RejectCode::MalformedRecord);
+    assert!(rejected.detail.contains("an entry of the array is not an object"), "{}", rejected.detail);
+}
+
 #[test]
 fn what_would_be_lost_rejects_its_record() {
     for (text, expected) in [
@@ -234,6 +330,11 @@ fn a_second_text_or_conversation_rejects_its_record_unless_fields_decide() {
         (
             r#"{"image": "a.jpg", "caption": "c", "description": "a dog"}"#.to_owned(),
             ["caption", "description"],
+            format!(r#"{of_caption} "c""#),
+        ),
+        (
+            r#"{"image": "a.jpg", "caption": "c", "long_caption": "a dog"}"#.to_owned(),
+            ["caption", "long_caption"],
             format!(r#"{of_caption} "c""#),
         ),
         (
