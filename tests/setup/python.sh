@@ -17,7 +17,8 @@ install_uv() {
 environment() { # NAME REQUIREMENTS
   target="$directory/$1"
   stamp="$target/.requirements"
-  cmp -s "$2" "$stamp" && return
+  # Scripts name their interpreter by its path, which is gone if the directory was moved.
+  cmp -s "$2" "$stamp" && [ -x "$(sed -n '1s/^#!//p' "$target/bin/pip")" ] && return
   echo "making the Python environment $target"
   rm -rf "$target"
   python3 -m venv "$target"
