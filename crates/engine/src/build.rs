@@ -449,6 +449,9 @@ impl PlannedBuild {
         for (source, excess) in self.open.expected_losses() {
             tracing::warn!(source, "{excess}; the dataset will not be published without --accept-rejects");
         }
+        if let Some(excess) = self.open.plan.excess_of_decontamination() {
+            tracing::warn!("{excess}; the dataset will not be published without --accept-rejects");
+        }
     }
 
     /// A short run says little about the speed of a long one.

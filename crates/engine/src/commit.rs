@@ -23,7 +23,7 @@ use manyframe_pipeline::{Occupant, Pipeline, dataset_around, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
 
-use crate::account::write_ledger;
+use crate::account::{summary_of_decontamination, write_ledger};
 use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
 use crate::gone::gone_files;
@@ -89,6 +89,11 @@ impl Committed {
         let mut losses: Vec<String> = of_sources
             .filter_map(|source| Some(format!("source {}: {}", source.budget.name, source.excess()?)))
             .collect();
+        if let Some(summary) = &self.manifest.decontamination {
+            losses.extend(
+                summary.max_rejects.and_then(|allowed| summary.excess(allowed)).map(|excess| excess.to_string()),
+            );
+        }
         if self.manifest.total.num_samples == 0 {
             losses.push("the dataset has no samples".to_owned());
         }
@@ -297,6 +302,7 @@ impl<'a> Staging<'a> {
             template_digest: plan.template_digest,
             total,
             sources,
+            decontamination: summary_of_decontamination(plan),
             shards,
             ledger,
             pack: self.write_packs()?,

@@ -96,6 +96,7 @@ mod survey;
 pub use attempt::{Attempt, Verdict, guarded};
 pub use composed::{ComposedFrames, HaystackCache, HaystackFrame};
 pub use context::{Context, OpenSource};
+pub use decisions::unwanted::UnwantedPlace;
 pub use error::PlanError;
 pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;

@@ -13,8 +13,9 @@ use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, 
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
-use crate::decisions::decontamination::{forget_unwanted, list_unwanted_files};
 use crate::decisions::tasks::TaskSamples;
+use crate::decisions::unwanted::list_unwanted_files;
+use crate::decisions::unwanted_media::forget_unwanted;
 use crate::decisions::{DecidedSamples, decide};
 use crate::error::PlanError;
 use crate::index::build::{IndexFiles, build_index};
@@ -153,7 +154,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     let mut plan = Plan::read(directory)?;
     let judgement = |file: &PipelineFile| {
         let shares: Vec<_> = file.source.iter().map(|source| source.max_rejects).collect();
-        (file.output.directory.clone(), file.output.work.clone(), shares)
+        (file.output.directory.clone(), file.output.work.clone(), shares, file.decontamination.max_rejects)
     };
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
         let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
@@ -164,12 +165,18 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
+/// Raised whenever a plan of an earlier version says other things of what no sample may show. Plans without that stay what they are.
+const DECONTAMINATION_VERSION: u32 = 2;
+
 /// The key of a plan, as [`BuildKeys::plan`] describes it. An index has rows for all media, and their identities beside it.
 pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut pipeline = context.pipeline.clone();
+    // What a plan has come to is judged by these.
     for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
-        // Judges what a plan has come to.
         source.max_rejects = None;
+    }
+    for file in [&mut pipeline.file, &mut pipeline.portable] {
+        file.decontamination.max_rejects = None;
     }
     let mut settings = resolved_settings(&pipeline.file);
     settings.output.directory.clear();
@@ -180,8 +187,11 @@ pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     settings.vars.clear();
     // What paths denote decides what is read, and how they are written goes into the dataset.
     let written = portable_settings(&pipeline);
+    let of_decontamination = settings.decontamination.is_active().then(|| DECONTAMINATION_VERSION.to_string());
     let settings = serde_json::json!((settings, written)).to_string();
-    Digest::of_fields([settings.as_bytes(), PLAN_VERSION.to_string().as_bytes(), &inputs.0])
+    let version = PLAN_VERSION.to_string();
+    let fields = [settings.as_bytes(), version.as_bytes(), &inputs.0];
+    Digest::of_fields(fields.into_iter().chain(of_decontamination.as_ref().map(|version| version.as_bytes())))
 }
 
 /// The part of a key that is not about settings, as [`BuildKeys::inputs`] describes it.
@@ -248,6 +258,7 @@ impl DecidedPlan<'_> {
             num_splits: index.files.iter().map(|file| file.num_splits).sum(),
             num_splits_read: index.num_splits_read(),
             sources: candidates.budgets.as_slice().to_vec(),
+            decontamination: samples.decontamination.clone(),
             pack: pack_samples(&pipeline.file, &lengths, context.prompt_overhead()?)?.map(|packing| packing.summary),
             reuse: Vec::new(),
             tasks: self.task_headers(),
