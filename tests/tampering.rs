@@ -23,6 +23,9 @@ fn built(formats: &str) -> (Workshop, Built) {
         workshop.write(&format!("media/{number}.jpg"), photo(number, 500, 400));
         workshop.write(&format!("media/clip/{number}.jpg"), photo(20 + number, 64, 48));
     }
+    workshop.write("benchmark/1.jpg", photo(90, 200, 100));
+    workshop.write("benchmark/cut.jpg", &photo(91, 200, 100)[..900]);
+    workshop.write("benchmark/notes.txt", "Two pictures.");
     let said = |id: &str, question: &str| {
         json!([
             { "from": "system", "value": "Be brief." },
@@ -175,24 +178,51 @@ fn every_value_of_the_tables_and_shards_is_computed_again() {
 #[test]
 fn every_value_of_other_formats_is_computed_again() {
     // VILA's turns have its own placeholders; that they are those of the sample, bytes tell.
-    for (format, repeated) in [("mds", &[][..]), ("vila", &["conversations.[].value"])] {
+    for (format, repeated) in
+        [("mds", &[][..]), ("vila", &["conversations.[].value"]), ("energon_chatml", &["conversation.[].value"])]
+    {
         let (workshop, built) = built(&format!("[{format:?}]"));
         built.verify();
         // The other layouts differ in what is in the same fields, as the shards of the test above do.
-        let shard = built.manifest.shards[0].path.to_string();
-        let unnoticed = unnoticed_in(&workshop, &built, &shard);
-        assert!(unnoticed.iter().all(|field| repeated.contains(&field.as_str())), "{format}: {unnoticed:?}");
+        // Of images and of frames of a video, in formats where these are members of their own.
+        let layouts = if format == "energon_chatml" { &["image", "temporal"][..] } else { &["image"] };
+        let shards = built.manifest.shards.iter().map(|shard| shard.path.to_string());
+        let is_looked_at = |path: &String| layouts.iter().any(|layout| path.contains(&format!("/{layout}/")));
+        for shard in shards.filter(is_looked_at) {
+            let unnoticed = unnoticed_in(&workshop, &built, &shard);
+            assert!(unnoticed.iter().all(|field| repeated.contains(&field.as_str())), "{shard}: {unnoticed:?}");
+        }
         check_beside(&built);
         built.verify();
     }
 }
 
-/// Changes each value of the JSON files beside shards, which no digest of the manifest covers.
+#[test]
+fn every_value_of_rows_that_share_images_is_computed_again() {
+    let (workshop, built) = built("[\"parquet\"]\nmedia = \"shared\"");
+    built.verify();
+    let shard = built.manifest.shards[0].path.to_string();
+    assert!(shard.starts_with("parquet/image/"), "{shard}");
+    let unnoticed = unnoticed_in(&workshop, &built, &shard);
+    assert!(unnoticed.is_empty(), "{unnoticed:?}");
+    built.verify();
+}
+
+/// Changes each value of the JSON files beside shards, which no digest of the manifest covers, and bytes of the other files there.
 fn check_beside(built: &Built) {
+    let shards: Vec<String> = built.manifest.shards.iter().map(|shard| shard.path.to_string()).collect();
     let files = contents_below(&built.dataset).into_iter();
-    let is_beside = |name: &str| name.contains('/') && Path::new(name).extension().is_some_and(|ext| ext == "json");
-    for (name, bytes) in files.filter(|(name, _)| is_beside(name)) {
+    for (name, bytes) in files.filter(|(name, _)| name.contains('/') && !shards.contains(name)) {
         let path = built.dataset.join(&name);
+        if Path::new(&name).extension().is_none_or(|extension| extension != "json") {
+            for at in [0, bytes.len() / 2, bytes.len() - 1] {
+                replace(&path, &flipped(&bytes, at));
+                let problems = problems(&built.dataset);
+                assert!(problems.iter().any(|problem| problem.contains(&name)), "{name} {at}: {problems:?}");
+            }
+            replace(&path, &bytes);
+            continue;
+        }
         let original: Value = serde_json::from_slice(&bytes).unwrap();
         let mut all = Vec::new();
         pointers(&original, String::new(), &mut all);
@@ -238,7 +268,7 @@ fn every_value_of_a_dataset_with_video_files_is_computed_again() {
 
 #[test]
 fn every_value_of_the_manifest_is_computed_again() {
-    let (_workshop, built) = built("[\"webdataset\"]");
+    let (_workshop, built) = built("[\"webdataset\"]\n[decontamination]\nagainst = \"${here}/benchmark\"");
     let path = built.dataset.join("manifest.json");
     let manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let mut all = Vec::new();
