@@ -9,8 +9,8 @@ const HEADER_BYTES: usize = 12;
 /// The bit of a frame (RFC 6386, section 9.1) that has it shown.
 const SHOWN: u8 = 0x10;
 
-/// A flag of the extended format that was withdrawn; libwebp refuses files with it.
-const IN_FRAGMENTS: u8 = 0x01;
+/// Reserved flags of the extended format, one of which was withdrawn: Pillow, or libwebp itself, refuses files with them.
+const RESERVED: u8 = 0xc1;
 
 pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     let Ok(end) = webp_end(bytes) else { return Some("it has no size") };
@@ -26,8 +26,8 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
                 return Some("its image is not to be shown");
             }
             b"VP8 " | b"VP8L" => num_images += 1,
-            b"VP8X" if content.first().is_some_and(|flags| flags & IN_FRAGMENTS != 0) => {
-                return Some("it says that its image is in fragments");
+            b"VP8X" if content.first().is_some_and(|flags| flags & RESERVED != 0) => {
+                return Some("it has flags that are reserved");
             }
             b"VP8X" if index == 0 && content.len() == 10 => announced = content.first().map_or(0, |flags| flags & 0x2c),
             b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" => return Some("its chunks contradict each other"),

@@ -15,7 +15,7 @@ use crate::error::MediaError;
 use crate::metadata::Ifd;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
 use crate::pnm::{PnmError, PnmHeader};
-use crate::probe::webp_chunks;
+use crate::probe::{hides_alpha, webp_chunks};
 use crate::sniff::SourceFormat;
 use crate::tiff::{self, Layout};
 
@@ -54,7 +54,9 @@ pub(super) fn check_png(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaE
 /// The decoder refuses a file without the metadata that it announces; the image alone announces nothing.
 fn decode_webp(bytes: &[u8], image: &RgbImage) -> ImageResult<DynamicImage> {
     let decode = |bytes: &[u8]| WebPDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
-    decode(bytes).or_else(|error| {
+    // The decoder goes by the file, and other readers by its image, which is all that is in the simple form.
+    let alone = hides_alpha(bytes).then(|| cleaned_webp(bytes)).flatten();
+    decode(alone.as_deref().unwrap_or(bytes)).or_else(|error| {
         let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
         let is_more_than_an_image = chunks.any(|(kind, _)| matches!(&kind, b"ALPH" | b"ANMF"));
         match cleaned_webp(bytes).filter(|_| !is_more_than_an_image) {
