@@ -2,7 +2,7 @@
 //! never delivered.
 
 use manyframe_core::{Handling, RejectCode};
-use manyframe_media::{ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
+use manyframe_media::{Check, ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
 
 use crate::support::{code, exif, fixture, picture, riff, riff_chunk};
 
@@ -174,6 +174,24 @@ fn a_webp_that_libwebp_does_not_show_is_not_passed_on() {
     // In fragments, and what nobody knows.
     for flags in [0x01, 0x40, 0x80] {
         assert_eq!(handling(flagged(flags)), Handling::Cleaned, "{flags:#x}");
+    }
+}
+
+#[test]
+fn a_lossy_webp_whose_bytes_do_not_suffice_is_corrupt() {
+    let whole = fixture("lossy.webp");
+    let image = &whole[20..20 + u32::from_le_bytes(*whole[16..].first_chunk().unwrap()) as usize];
+    let file = |image: &[u8]| riff(&riff_chunk(*b"VP8 ", image));
+    let policy = ImagePolicy { check: Check::Decode, ..ImagePolicy::default() };
+    assert_eq!(prepare_image(file(image), &policy).unwrap().handling, Handling::Unchanged);
+    // A quarter of its bytes is missing; a version that there is not; a first part that is longer than all of it.
+    let mut version = image.to_vec();
+    version[0] |= 0x0e;
+    let mut part = image.to_vec();
+    part[2] = 0xff;
+    for damaged in [image[..image.len() * 3 / 4].to_vec(), version, part] {
+        let code = code(prepare_image(file(&damaged), &policy));
+        assert_eq!(code, RejectCode::MediaCorrupt);
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
             b"VP8 " if content.first().is_some_and(|tag| tag & SHOWN == 0) => {
                 return Some("its image is not to be shown");
             }
+            b"VP8 " if !has_sound_header(content) => return Some("its image has a header that libwebp refuses"),
             b"VP8 " | b"VP8L" => num_images += 1,
             b"VP8X" if content.first().is_some_and(|flags| flags & RESERVED != 0) => {
                 return Some("it has flags that are reserved");
@@ -47,10 +48,29 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     (num_images != 1).then_some("it does not have one image")
 }
 
+/// Whether a lossy image (RFC 6386, section 9.1) is of a known version, and its first partition is in it, as libwebp asks.
+pub(crate) fn has_sound_header(image: &[u8]) -> bool {
+    const LAST_VERSION: u32 = 3;
+    let Some(&[first, second, third]) = image.first_chunk() else { return false };
+    let tag = u32::from_le_bytes([first, second, third, 0]);
+    tag >> 1 & 7 <= LAST_VERSION && ((tag >> 5) as usize) < image.len()
+}
+
+/// A lossy image alone in its file, with bytes behind it that change pixels if its own end too early.
+pub(crate) fn with_bytes_behind(image: &[u8]) -> Option<Vec<u8>> {
+    const BEHIND: [u8; 64] = [0xff; 64];
+    riff(*b"VP8 ", &[image, &BEHIND].concat())
+}
+
 /// The simple form of the file: its image alone.
 pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let images = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
     let (kind, image) = images.into_iter().find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L"))?;
+    riff(kind, image)
+}
+
+/// A file of one chunk.
+fn riff(kind: [u8; 4], image: &[u8]) -> Option<Vec<u8>> {
     let padding: &[u8] = if image.len().is_multiple_of(2) { &[] } else { &[0] };
     let chunk = [&kind[..], &u32::try_from(image.len()).ok()?.to_le_bytes(), image, padding].concat();
     let size = u32::try_from(HEADER_BYTES - 8 + chunk.len()).ok()?;
