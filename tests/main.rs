@@ -26,6 +26,8 @@ mod forms;
 mod freshness;
 mod init;
 mod json;
+#[cfg(feature = "video")]
+mod kills;
 mod layering;
 mod licenses;
 mod losses;
@@ -51,6 +53,7 @@ mod robustness;
 mod samples;
 mod schemas;
 mod settings;
+mod shards;
 mod state;
 mod support;
 mod tampering;

@@ -32,6 +32,7 @@ use crate::reuse::{LeftByPlan, NewPlan, ReusableSamples, Reuse};
 use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
 use crate::seal::{is_intact, plan_seal, seal_again, seal_plan};
+use crate::shard_digests::{ShardDigests, StatedShard};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -99,11 +100,24 @@ impl Index {
 /// If an input cannot be read, or the work directory cannot be written.
 pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Index, PlanError> {
     let cache = IndexCache::open(context, work)?;
+    check_replayed_shards(context, work, executor)?;
     let IndexFiles { files, changed } = build_index(context, &cache, executor)?;
     let inputs = inputs_digest(context, &cache, &files)?;
     let keys = BuildKeys { plan: plan_key(context, inputs), inputs };
     cache.save()?;
     Ok(Index { keys, changed, files, num_read_elsewhere: 0 })
+}
+
+/// What a replay takes over has to be what the build of its dataset wrote: nothing else would ever say that it is not.
+fn check_replayed_shards(context: &Context, work: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
+    let digests = ShardDigests::open(work);
+    for source in &context.sources {
+        let shards = source.stated_shards().to_vec();
+        if let Some(StatedShard { path, .. }) = digests.damaged(shards, executor)?.into_iter().next() {
+            return Err(PlanError::OtherShard { source_name: source.table.name.clone(), path });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
@@ -138,7 +152,7 @@ pub fn make(
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
-    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by }, reuse);
+    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by, executor }, reuse);
     let flush = if samples.tasks.len() < NUM_FLUSHED_TOGETHER { Flush::Done } else { Flush::FileSystem };
     plan.reuse = draft.write_tasks(&TaskFiles { directory: staged.path(), flush }, &reusable)?;
     write_json(&plan_path(staged.path()), &plan)?;
