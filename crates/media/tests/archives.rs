@@ -399,7 +399,7 @@ fn sparse_files_of_gnu_tar_are_rejected_and_hide_no_member_behind_them() {
     // More pieces than a header has room for, and than one block behind it has.
     (0..30).for_each(|piece| sparse.write_all_at(&[7; 600], piece * 100_000).unwrap());
     sparse.set_len(3_000_000).unwrap();
-    write(&folder.path().join("z.jpg"), b"hello");
+    write(folder.path().join("z.jpg"), b"hello");
     let posix =
         ["0.0", "0.1", "1.0"].map(|version| vec!["--format=posix".to_owned(), format!("--sparse-version={version}")]);
     let formats = ["--format=gnu", "--format=oldgnu"].map(|format| vec![format.to_owned()]);

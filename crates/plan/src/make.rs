@@ -205,7 +205,7 @@ pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let settings = serde_json::json!((settings, written)).to_string();
     let version = PLAN_VERSION.to_string();
     let fields = [settings.as_bytes(), version.as_bytes(), &inputs.0];
-    Digest::of_fields(fields.into_iter().chain(of_decontamination.as_ref().map(|version| version.as_bytes())))
+    Digest::of_fields(fields.into_iter().chain(of_decontamination.as_ref().map(String::as_bytes)))
 }
 
 /// The part of a key that is not about settings, as [`BuildKeys::inputs`] describes it.

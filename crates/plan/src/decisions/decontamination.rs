@@ -97,7 +97,7 @@ impl UnwantedImages {
         executor.ordered_map(8).run(media.into_iter().map(Ok), outcome, |(name, outcome)| {
             let outcome = outcome.map_err(|error| match error {
                 MediaError::Rejected(Rejection { detail, .. }) => unusable(&name, detail),
-                storage => PlanError::Storage(storage),
+                storage @ MediaError::Storage { .. } => PlanError::Storage(storage),
             })?;
             num_compared += self.count(&mut of_pattern, &name, outcome);
             Ok::<_, PlanError>(())

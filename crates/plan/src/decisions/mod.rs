@@ -70,7 +70,9 @@ pub(crate) fn decide(
             candidates.reject(row, rejection);
         }
         if let Some(Contaminated { rows, summary }) = find_contaminated((context, work), &fingerprints, executor)? {
-            rows.into_iter().for_each(|(row, rejection)| candidates.reject(row, rejection));
+            for (row, rejection) in rows {
+                candidates.reject(row, rejection);
+            }
             decontamination = Some(summary);
         }
         Some(fingerprints)
