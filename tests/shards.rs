@@ -13,7 +13,7 @@ fn a_shard_that_was_changed_since_is_neither_taken_over_nor_replayed() {
     (0..4).for_each(|number| _ = workshop.write(&format!("media/{number}.jpg"), photo(number, 80, 60)));
     let records: Vec<Value> = (0..4).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
     workshop.add_source("a", "llava", &json!(records), "");
-    let (built, pipeline) = (workshop.build(), workshop.pipeline());
+    let (dataset, pipeline) = (workshop.build().dataset, workshop.pipeline());
     let replay =
         format!("{}[[source]]\nname = \"old\"\nkind = \"dataset\"\nfrom = {:?}\n", workshop.head, workshop.text("out"));
     let replay = workshop.write("replay.toml", replay).display().to_string();
@@ -22,7 +22,7 @@ fn a_shard_that_was_changed_since_is_neither_taken_over_nor_replayed() {
         String::from_utf8(output.stderr).unwrap()
     };
     plan(0);
-    let shard = built.dataset.join("webdataset/image/000000.tar");
+    let shard = dataset.join("webdataset/image/000000.tar");
     let original = fs::read(&shard).unwrap();
     let at = original.windows(20).position(|bytes| bytes == b"Waves, in picture r2").unwrap();
     let mut changed = original.clone();
