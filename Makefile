@@ -58,7 +58,7 @@ browser: setup
 	MANYFRAME_BROWSER=1 $(CARGO) test --workspace --locked --test tests -- browser:: --nocapture
 
 chaos: setup
-	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
+	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: kills:: robustness:: --nocapture --test-threads=1
 
 # The development profile optimises what decodes and encodes.
 cluster: setup

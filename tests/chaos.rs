@@ -12,7 +12,7 @@ use crate::determinism::{files_of, num_done, workshop};
 use crate::support::{Built, Workshop, llava, manyframe, photo, root, run, stdout};
 
 /// How much of everything: a short form for `make test`, a long one for `make chaos`.
-fn amount(short: usize, long: usize) -> usize {
+pub(crate) fn amount(short: usize, long: usize) -> usize {
     if std::env::var_os("MANYFRAME_CHAOS").is_some() { long } else { short }
 }
 
@@ -64,7 +64,7 @@ impl Calm {
     }
 }
 
-fn files_below(directory: &Path) -> Vec<String> {
+pub(crate) fn files_below(directory: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()) {
         if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path.display().to_string()) }
@@ -223,45 +223,6 @@ fn an_index_that_is_killed_goes_on_within_its_file() {
     assert!(second < all && first + second < all + all / 4, "{first} + {second} of {all} reads");
     let left = files_below(&workshop.path("killed.work/index")).into_iter().filter(|path| path.contains(".part"));
     assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
-}
-
-#[test]
-fn a_build_that_is_killed_within_a_clip_ends_with_the_same_bytes() {
-    let mut workshop = Workshop::new();
-    let seconds = amount(40, 120);
-    fs::create_dir_all(workshop.path("media")).unwrap();
-    let video = format!("testsrc2=size=1280x720:rate=25:duration={seconds}");
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", &video, "-c:v", "libx264", "-preset", "ultrafast", "-g", "50"]);
-    let status = ffmpeg.args(["-pix_fmt", "yuv420p"]).arg(workshop.path("media/a.mp4")).status().unwrap();
-    assert!(status.success(), "the program ffmpeg, which `make setup` installs");
-    let said = json!([{ "from": "human", "value": "<video>\nWhat is seen?" }, { "from": "gpt", "value": "Colours." }]);
-    let record =
-        json!({ "id": "v", "video": "a.mp4", "start": 0.5, "end": seconds as f64 - 0.5, "conversations": said });
-    workshop.add_source("v", "auto", &json!([record]), "");
-    workshop.head = workshop.head.replace("[format]\n", "[format]\nmax_tokens = 1000000\n")
-        + "[video]\ndeliver = \"clip\"\nsampling = \"interval\"\ninterval_s = 0.04\nmax_frames = 4000\n";
-    let pipeline = workshop.pipeline();
-    let build = |out: &str| {
-        let out = workshop.text(out);
-        manyframe(&["build", &pipeline, "--output", &out, "--quiet", "--threads", "1"]).stdout(Stdio::null()).spawn()
-    };
-    assert!(build("calm").unwrap().wait().unwrap().success());
-    let num_kept = || {
-        let files = files_below(&workshop.path("killed.work"));
-        let journals = files.iter().filter(|path| path.ends_with(".journal"));
-        journals.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum::<u64>()
-    };
-    let (mut child, started) = (build("killed").unwrap(), Instant::now());
-    while num_kept() == 0 {
-        assert!(child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_mins(2), "nothing is kept");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(build("killed").unwrap().wait().unwrap().success());
-    assert_eq!(files_of(&workshop.path("killed")), files_of(&workshop.path("calm")));
-    assert_eq!(num_kept(), 0);
 }
 
 /// Visuals in a journal, the last of which may be cut short.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
+use manyframe_core::RejectCode;
 use manyframe_dataset::LedgerRow;
 use serde_json::json;
 
@@ -99,6 +101,85 @@ fn a_benchmark_without_images_is_an_error() {
     workshop.write("benchmark/deep/notes.txt", "not an image");
     let stderr = String::from_utf8(run(&["plan", &workshop.pipeline(), "--quiet"], 2).stderr).unwrap();
     assert!(stderr.contains("no image or video is in it"), "{stderr}");
+}
+
+#[test]
+fn a_benchmark_of_which_something_cannot_be_decoded_keeps_the_dataset_back() {
+    let mut workshop = workshop();
+    let jpeg = photo(7, 200, 150);
+    let half = &jpeg[..jpeg.len() / 2];
+    workshop.write("benchmark/1.png", variants(1).0);
+    for (name, bytes) in [
+        ("cut.jpg", half),
+        // Its first bytes say what it is.
+        ("blobs/0f3a", half),
+        ("page.webp", b"<!DOCTYPE html><html>404 Not Found</html>"),
+        ("none.png", b""),
+        ("clip.mp4", b"nothing of a video"),
+        ("labels/1.json", b"{}"),
+        ("labels/notes.txt", b"not an image"),
+        (".gitkeep", b""),
+        // What macOS puts beside files.
+        ("._1.png", &[0, 5, 22, 7]),
+        ("__MACOSX/x.png", &[0, 5, 22, 7]),
+    ] {
+        workshop.write(&format!("benchmark/{name}"), bytes);
+    }
+    workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
+    let loss = "decontamination: 5 of 6 images and videos that no sample may show cannot be decoded";
+    let plan = String::from_utf8(run(&["plan", &workshop.pipeline(), "--quiet"], 0).stdout).unwrap();
+    assert!(plan.contains("will not be published without --accept-rejects") && plan.contains(loss), "{plan}");
+    let output = workshop.run_build(&[], 3);
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let stdout = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stderr.contains(loss) && stderr.contains("decontamination.max_rejects allows 0 %"), "{stderr}");
+    assert!(stdout.contains("against 6 images and videos") && stdout.contains("not against 3 other files"), "{stdout}");
+    assert!(!workshop.path("out").exists());
+    let num_excluded = |built: &Built| ids_with(built, is_excluded).len();
+    let built = workshop.build();
+    assert_eq!(num_excluded(&built), 4);
+    let summary = built.manifest.decontamination.as_ref().unwrap();
+    assert_eq!((summary.num_media, summary.num_images, summary.num_other_files), (6, 1, 3));
+    let rejected = [(RejectCode::MediaEmpty, 1), (RejectCode::MediaType, 2), (RejectCode::MediaCorrupt, 2)];
+    assert_eq!(summary.rejected, BTreeMap::from(rejected));
+    assert!(summary.examples.iter().any(|medium| medium.name.ends_with("benchmark/blobs/0f3a")));
+    built.verify();
+    workshop.run_build(&["--set", "decontamination.max_rejects=0.8"], 3);
+    workshop.run_build(&["--set", "decontamination.max_rejects=0.84"], 0);
+    Built::read(&workshop.path("out")).verify();
+    // What was mended is compared.
+    workshop.write("benchmark/cut.jpg", variants(9).2);
+    let again = workshop.build();
+    assert_eq!((num_excluded(&again), again.manifest.decontamination.unwrap().num_rejected()), (5, 4));
+}
+
+#[test]
+fn a_video_of_a_benchmark_that_is_cut_short_is_compared_and_said() {
+    let sampling = "[video]\nsampling = \"interval\"\ninterval_s = 1.0\nmax_frames = 30\n";
+    let mut workshop = videos(&["[mix]\ncheck = \"decode\"\n", sampling].concat());
+    let directory = workshop.path("benchmark");
+    fs::remove_dir_all(&directory).unwrap();
+    fs::create_dir_all(&directory).unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-i"]).arg(workshop.path("media/bunny.mp4")).args(["-c", "copy", "-an"]);
+    assert!(ffmpeg.arg(directory.join("bunny.mkv")).status().unwrap().success(), "ffmpeg, which `make setup` installs");
+    let whole = fs::read(directory.join("bunny.mkv")).unwrap();
+    fs::write(directory.join("bunny.mkv"), &whole[..whole.len() * 2 / 3]).unwrap();
+    workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
+    let stderr = String::from_utf8(workshop.run_build(&[], 3).stderr).unwrap();
+    assert!(stderr.contains("decontamination: 1 of 1 images and videos") && stderr.contains("bunny.mkv"), "{stderr}");
+    workshop.write("benchmark/wave.bmp", variants(2).1);
+    let built = workshop.build();
+    assert_eq!(ids_with(&built, is_excluded), ["bunny", "waves", "smaller"]);
+    let summary = built.manifest.decontamination.as_ref().unwrap();
+    assert_eq!((summary.num_media, summary.num_rejected()), (2, 1));
+    assert!(summary.num_images > 1);
+    built.verify();
+    // Nothing of it can be.
+    workshop.write("benchmark/bunny.mkv", &whole[..20]);
+    fs::remove_file(workshop.path("benchmark/wave.bmp")).unwrap();
+    let stderr = String::from_utf8(run(&["plan", &workshop.pipeline(), "--quiet"], 2).stderr).unwrap();
+    assert!(stderr.contains("none of its images and videos (1) can be decoded, such as"), "{stderr}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod forms;
 mod freshness;
 mod init;
 mod json;
+#[cfg(feature = "video")]
+mod kills;
 mod layering;
 mod licenses;
 mod losses;
@@ -52,6 +54,7 @@ mod robustness;
 mod samples;
 mod schemas;
 mod settings;
+mod shards;
 mod state;
 mod support;
 mod tampering;

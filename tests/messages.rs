@@ -58,6 +58,18 @@ fn numbers_are_asked_for_in_plain_words() {
 }
 
 #[test]
+fn a_condition_that_no_record_changes_is_answered_with_one_that_each_does() {
+    compare(
+        "conditions",
+        &[
+            check("", "where = \"1 == 2\"\n"),
+            check("", "where = \"score >= 4 and true\"\n"),
+            check("", "where = \"\"\nlicense = \" \"\n"),
+        ],
+    );
+}
+
+#[test]
 fn a_key_that_is_there_twice_is_named() {
     compare("keys", &[check("", "take = 1\ntake = 2\n"), check("[video]\n[video]\n", "")]);
 }

@@ -1,11 +1,13 @@
 //! Promise: what cannot be read, decoded or written costs what depends on it, never the build, and never in silence.
 
+use std::collections::BTreeMap;
 use std::fs::{File, FileTimes};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use manyframe_core::RejectCode;
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, llava, manyframe, photo, root, run, stdout};
@@ -65,14 +67,16 @@ fn pipes_sockets_and_directories_in_the_place_of_media_cost_their_record() {
 }
 
 #[test]
-fn a_pipe_as_a_media_root_is_an_error_and_one_among_unwanted_images_is_ignored() {
+fn a_pipe_as_a_media_root_is_an_error_and_one_among_unwanted_images_is_said() {
     let mut workshop = Workshop::new();
     workshop.write("media/good.jpg", photo(1, 60, 40));
     workshop.add_source("a", "llava", &json!([llava("r", "good.jpg")]), "");
     make_pipe(&workshop.path("benchmark/pipe.jpg"));
     workshop.write("benchmark/2.jpg", photo(2, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
-    assert_eq!(workshop.build().manifest.total.num_samples, 1);
+    let manifest = workshop.build().manifest;
+    assert_eq!(manifest.total.num_samples, 1);
+    assert_eq!(manifest.decontamination.unwrap().rejected, BTreeMap::from([(RejectCode::MediaType, 1)]));
     make_pipe(&workshop.path("pipe.zip"));
     let media = format!("source.a.media={}", workshop.text("pipe.zip"));
     let output = run(&["plan", &workshop.pipeline(), "--set", &media, "--output", &workshop.text("other")], 2);
@@ -143,7 +147,7 @@ pub(crate) fn faults(workshop: &Workshop) -> PathBuf {
 }
 
 /// A photo whose decoder has a fault when it comes to its header, or to its end.
-fn faulty_photo(number: u32, fault: &str, is_at_end: bool) -> Vec<u8> {
+pub(crate) fn faulty_photo(number: u32, fault: &str, is_at_end: bool) -> Vec<u8> {
     let mut bytes = photo(number, 120, 90);
     // Ignored after the end of the image; beyond what is read of a header.
     bytes.extend(vec![0; if is_at_end { 100_000 } else { 10 }]);
@@ -234,13 +238,21 @@ fn a_decoder_that_crashes_while_images_are_compared_costs_its_record() {
     workshop.write("benchmark/b.jpg", photo(99, 60, 40));
     workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
-    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--fresh"];
-    let output = succeed(&mut with_faults(&workshop, &arguments));
+    let arguments = ["build", &pipeline, "--output", &out, "--quiet"];
+    // Samples may show what no decoder survives.
+    let output = with_faults(&workshop, &arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("decontamination ignores it"), "{stderr}");
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("decontamination: 1 of 2 images and videos that no sample may show"), "{stderr}");
+    assert!(stderr.contains("benchmark/a.jpg\" (decoder_crashed: "), "{stderr}");
+    assert!(!workshop.path("out").exists());
+    succeed(&mut with_faults(&workshop, &[arguments.as_slice(), &["--accept-rejects"]].concat()));
     let built = Built::read(&workshop.path("out"));
     assert_eq!(outcome(&built, "pixels.jpg"), "decoder_crashed");
     assert_eq!(num_delivered(&built), 8);
+    let summary = built.manifest.decontamination.as_ref().unwrap();
+    assert_eq!(summary.rejected, BTreeMap::from([(RejectCode::DecoderCrashed, 1)]));
+    built.verify();
 }
 
 #[test]

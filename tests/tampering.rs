@@ -174,25 +174,52 @@ fn every_value_of_the_tables_and_shards_is_computed_again() {
 
 #[test]
 fn every_value_of_other_formats_is_computed_again() {
-    // VILA's turns have its own placeholders; that they are those of the sample, bytes tell.
-    for (format, repeated) in [("mds", &[][..]), ("vila", &["conversations.[].value"])] {
+    // Turns have the placeholders of their readers; that they are those of the sample, bytes tell.
+    for (format, repeated) in
+        [("mds", &[][..]), ("vila", &["conversations.[].value"]), ("energon_chatml", &["conversations.[].value"])]
+    {
         let (workshop, built) = built(&format!("[{format:?}]"));
         built.verify();
         // The other layouts differ in what is in the same fields, as the shards of the test above do.
-        let shard = built.manifest.shards[0].path.to_string();
-        let unnoticed = unnoticed_in(&workshop, &built, &shard);
-        assert!(unnoticed.iter().all(|field| repeated.contains(&field.as_str())), "{format}: {unnoticed:?}");
+        // Of images and of frames of a video, in formats where these are members of their own.
+        let layouts = if format == "energon_chatml" { &["image", "temporal"][..] } else { &["image"] };
+        let shards = built.manifest.shards.iter().map(|shard| shard.path.to_string());
+        let is_looked_at = |path: &String| layouts.iter().any(|layout| path.contains(&format!("/{layout}/")));
+        for shard in shards.filter(is_looked_at) {
+            let unnoticed = unnoticed_in(&workshop, &built, &shard);
+            assert!(unnoticed.iter().all(|field| repeated.contains(&field.as_str())), "{shard}: {unnoticed:?}");
+        }
         check_beside(&built);
         built.verify();
     }
 }
 
-/// Changes each value of the JSON files beside shards, which no digest of the manifest covers.
+#[test]
+fn every_value_of_rows_that_share_images_is_computed_again() {
+    let (workshop, built) = built("[\"parquet\"]\nmedia = \"shared\"");
+    built.verify();
+    let shard = built.manifest.shards[0].path.to_string();
+    assert!(shard.starts_with("parquet/image/"), "{shard}");
+    let unnoticed = unnoticed_in(&workshop, &built, &shard);
+    assert!(unnoticed.is_empty(), "{unnoticed:?}");
+    built.verify();
+}
+
+/// Changes each value of the JSON files beside shards, which no digest of the manifest covers, and bytes of the other files there.
 fn check_beside(built: &Built) {
+    let shards: Vec<String> = built.manifest.shards.iter().map(|shard| shard.path.to_string()).collect();
     let files = contents_below(&built.dataset).into_iter();
-    let is_beside = |name: &str| name.contains('/') && Path::new(name).extension().is_some_and(|ext| ext == "json");
-    for (name, bytes) in files.filter(|(name, _)| is_beside(name)) {
+    for (name, bytes) in files.filter(|(name, _)| name.contains('/') && !shards.contains(name)) {
         let path = built.dataset.join(&name);
+        if Path::new(&name).extension().is_none_or(|extension| extension != "json") {
+            for at in [0, bytes.len() / 2, bytes.len() - 1] {
+                replace(&path, &flipped(&bytes, at));
+                let problems = problems(&built.dataset);
+                assert!(problems.iter().any(|problem| problem.contains(&name)), "{name} {at}: {problems:?}");
+            }
+            replace(&path, &bytes);
+            continue;
+        }
         let original: Value = serde_json::from_slice(&bytes).unwrap();
         let mut all = Vec::new();
         pointers(&original, String::new(), &mut all);
@@ -236,15 +263,14 @@ fn every_value_of_a_dataset_with_video_files_is_computed_again() {
     }
 }
 
-#[test]
-fn every_value_of_the_manifest_is_computed_again() {
-    let (_workshop, built) = built("[\"webdataset\"]");
+/// The values of the manifest whose change is not noticed, of those at pointers that are looked at; and how many these are.
+fn unnoticed_in_manifest(built: &Built, is_looked_at: impl Fn(&str) -> bool) -> (Vec<String>, usize) {
     let path = built.dataset.join("manifest.json");
     let manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let mut all = Vec::new();
     pointers(&manifest, String::new(), &mut all);
-    assert!(all.len() > 200, "{}", all.len());
-    let mut unnoticed = Vec::new();
+    all.retain(|pointer| is_looked_at(pointer));
+    let (mut unnoticed, num_changed) = (Vec::new(), all.len());
     for pointer in all {
         let mut tampered = manifest.clone();
         let value = tampered.pointer_mut(&pointer).unwrap();
@@ -257,6 +283,30 @@ fn every_value_of_the_manifest_is_computed_again() {
             unnoticed.push(pointer);
         }
     }
+    (unnoticed, num_changed)
+}
+
+#[test]
+fn every_value_of_the_manifest_is_computed_again() {
+    let (_workshop, built) = built("[\"webdataset\"]");
+    let (unnoticed, num_changed) = unnoticed_in_manifest(&built, |_| true);
+    assert!(num_changed > 200, "{num_changed}");
+    assert_eq!(unnoticed, Vec::<String>::new());
+}
+
+#[test]
+fn what_no_sample_may_show_is_counted_again() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/0.jpg", photo(1, 90, 60));
+    workshop.add_source("a", "llava", &json!([llava("r", "0.jpg")]), "");
+    workshop.write("benchmark/1.jpg", photo(90, 200, 100));
+    workshop.write("benchmark/cut.jpg", &photo(91, 200, 100)[..900]);
+    workshop.write("benchmark/notes.txt", "Two pictures.");
+    let against = "[decontamination]\nagainst = \"${here}/benchmark\"\nmax_rejects = 0.5\n";
+    workshop.head.push_str(against);
+    let built = workshop.build();
+    let (unnoticed, num_changed) = unnoticed_in_manifest(&built, |pointer| pointer.contains("decontamination"));
+    assert!(num_changed >= 10, "{num_changed}");
     assert_eq!(unnoticed, Vec::<String>::new());
 }
 

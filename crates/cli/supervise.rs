@@ -439,7 +439,7 @@ fn describe(attempt: &Attempt) -> String {
     match attempt {
         Attempt::Measure { origin, .. } | Attempt::Fingerprint { origin, .. } => origin.to_string(),
         Attempt::Make(sample) => sample.origin.to_string(),
-        Attempt::Exclude(path) => path.display().to_string(),
+        Attempt::Exclude(place) => place.to_string(),
         Attempt::Check { shard, row } => format!("{shard}#{row}"),
     }
 }

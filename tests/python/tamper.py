@@ -2,13 +2,15 @@
 
 usage: tamper.py FILE DIRECTORY
 
-A Parquet table gets a copy for each field of its columns, a tar one for each field of the JSON of its samples, an MDS shard one
+A Parquet table gets a copy for each field of its columns, a tar one for each field of the JSON of its samples and one for the first image
+of each of their pickles, an MDS shard one
 for each column of its samples and each field of those that are JSON, whatever fields there are; in lists and in rows, the first value that is not absent is changed. What is JSON within a column is
 changed field by field, too. Prints a line of JSON for each copy: the field, and the file.
 """
 
 import io
 import json
+import pickle
 import struct
 import sys
 import tarfile
@@ -97,6 +99,16 @@ def tamper_tar(source):
                 text = json.dumps(changed(sample, path), separators=(",", ":")).encode()
                 copy = members[:index] + [(member, text)] + members[index + 1 :]
                 yield field, lambda path: write_tar(copy, path)
+        elif member.endswith((".jpgs", ".videos")):
+            for field, path in first_leaves(pickle.loads(content)).items():
+                image = pickle.loads(content)
+                for step in path:
+                    image = image[step]
+                # In the middle of its pixels, so that it stays an image.
+                at = content.index(image) + len(image) // 2
+                changed_bytes = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+                copy = members[:index] + [(member, changed_bytes)] + members[index + 1 :]
+                yield f"{Path(member).suffix}{field}", lambda path: write_tar(copy, path)
 
 
 def write_tar(members, path):

@@ -30,7 +30,8 @@ Exit codes:
   0  done
   1  failed; trying again may help
   2  usage error, or a mistake in the pipeline file; trying again will not help
-  3  not published: a source lost more than max_rejects or delivers nothing; `build --accept-rejects` publishes
+  3  not published: a source lost more than max_rejects or delivers nothing, or what no sample may show cannot be decoded;
+     `build --accept-rejects` publishes
   4  validation failed: a measure exceeds a policy limit; a build then publishes nothing
   130, 143  interrupted by Ctrl-C or SIGTERM; the same command continues";
 

@@ -1,7 +1,7 @@
 //! The contract: what the pipeline file requests from each source, and what was seen, drawn and delivered.
 
 use manyframe_core::{RejectCode, Total};
-use manyframe_dataset::{Asked, Manifest, SourceBudget};
+use manyframe_dataset::{Asked, DecontaminationSummary, Manifest, RejectedMedium, SourceBudget};
 use manyframe_plan::Plan;
 use manyframe_samplers::{Difference, Law, Unit};
 
@@ -30,6 +30,28 @@ pub(super) fn of_dataset(manifest: &Manifest) -> String {
     let lines = manifest.sources.iter();
     let lines = lines.map(|source| SourceLine { budget: &source.budget, delivered: Some(source.delivered) });
     render(&lines.collect::<Vec<_>>())
+}
+
+/// What samples were compared with, and what of it could not be decoded; nothing where nothing is kept out of the dataset.
+pub(super) fn decontamination(summary: Option<&DecontaminationSummary>) -> String {
+    let Some(DecontaminationSummary { num_media, num_images, rejected, examples, num_other_files, .. }) = summary
+    else {
+        return String::new();
+    };
+    let media = if *num_media == 1 { "image or video" } else { "images and videos" };
+    let mut text = format!("decontamination: against {} {media}", count(*num_media));
+    if *num_images > 0 {
+        let images = if *num_images == 1 { "image or frame" } else { "images and frames" };
+        text.push_str(&format!(" ({} {images} decoded)", count(*num_images)));
+    }
+    if *num_other_files > 0 {
+        text.push_str(&format!("; not against {}", plural(*num_other_files, "other file")));
+    }
+    let reasons: Vec<String> = rejected.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
+    if let Some(RejectedMedium { name, reason, detail }) = examples.first() {
+        text.push_str(&format!("; cannot be decoded: {}, such as {name:?} ({reason}: {detail})", reasons.join(", ")));
+    }
+    format!("\n{}\n", output::wrapped(&text, output::width()))
 }
 
 fn render(lines: &[SourceLine<'_>]) -> String {

@@ -64,5 +64,6 @@ fn reason(because: MadeBecause, source: &SourceReuse) -> String {
         MadeBecause::NewRecord => "the dataset does not have them".to_owned(),
         MadeBecause::MediaChanged => "their media changed".to_owned(),
         MadeBecause::MediaUnknown => "the versions of their media in the dataset are not known".to_owned(),
+        MadeBecause::ShardDamaged => "their shard was changed or damaged since it was built".to_owned(),
     }
 }

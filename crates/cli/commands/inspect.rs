@@ -45,6 +45,7 @@ fn show_dataset(arguments: &InspectArguments) -> Result<String> {
         table.push(cells);
     }
     text.push_str(&table.render());
+    text.push_str(&contract::decontamination(manifest.decontamination.as_ref()));
     text.push_str(&rejects::render(&dataset)?);
     if let Some(row) = first_delivered(&dataset)? {
         text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.location().display(), row.id));

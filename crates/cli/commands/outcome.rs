@@ -72,6 +72,7 @@ fn report_text(outcome: Result<BuildOutcome, EngineError>, store: &StoreArgument
 fn report_dataset(committed: &Committed, reuse: &[SourceReuse], store: &StoreArguments) -> Result<()> {
     let manifest = &committed.manifest;
     let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
+    text.push_str(&contract::decontamination(manifest.decontamination.as_ref()));
     if let Some(pack) = &manifest.pack {
         text.push_str(&format!("\n{}", pack::render(&pack.summary)));
     }

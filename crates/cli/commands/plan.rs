@@ -36,6 +36,7 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
                 key: plan.key,
                 name: plan.pipeline.name.clone(),
                 sources: plan.sources.clone(),
+                decontamination: plan.decontamination.clone(),
                 total: plan.total(),
                 num_tokens: plan.total().cost.num_tokens(),
                 pack: plan.pack.clone(),
@@ -94,7 +95,10 @@ pub(super) fn render(open: &OpenPlan) -> String {
         }
         text.push_str(&format!("\n{}", table.render()));
     }
-    let losses: Vec<String> = open.expected_losses().map(|(source, excess)| format!("{source}: {excess}\n")).collect();
+    text.push_str(&contract::decontamination(plan.decontamination.as_ref()));
+    let of_sources = open.expected_losses().map(|(source, excess)| format!("{source}: {excess}\n"));
+    let of_decontamination = plan.excess_of_decontamination().map(|excess| format!("{excess}\n"));
+    let losses: Vec<String> = of_sources.chain(of_decontamination).collect();
     if !losses.is_empty() {
         text.push_str(&format!("\nwill not be published without --accept-rejects:\n{}", losses.concat()));
     }

@@ -109,6 +109,22 @@ fn text_that_is_not_utf8_breaks_its_own_row_only() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the file is damaged on purpose")]
+fn a_page_that_does_not_have_its_checksum_is_an_error() {
+    let whole = std::fs::read(fixture("checksums")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    std::fs::write(&path, &whole).unwrap();
+    read_everything(&path).unwrap();
+    let at = whole.windows(16).position(|bytes| bytes == b"caption number 4").unwrap();
+    let mut damaged = whole.clone();
+    damaged[at] = b'b';
+    std::fs::write(&path, &damaged).unwrap();
+    let error = read_everything(&path).unwrap_err();
+    assert!(format!("{error:?}").contains("CRC checksum mismatch"), "{error:?}");
+}
+
+#[test]
 fn cells_of_every_kind_of_column_are_read() {
     let cells = CellReader::new();
     for name in ["images", "images_indexed"] {

@@ -53,6 +53,7 @@ mod by_digest;
 mod card;
 pub mod columns;
 mod croissant;
+mod decontamination;
 mod difference;
 mod error;
 mod ledger;
@@ -71,6 +72,7 @@ pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use by_digest::{Names, OBJECTS_DIRECTORY, StatedFile, named_files};
 pub use card::{CARD_FILE, FilesBeside};
 pub use croissant::CROISSANT_FILE;
+pub use decontamination::{DecontaminationExcess, DecontaminationSummary, RejectedMedium};
 pub use difference::{
     Aspect, DatasetDifference, DatasetIdentity, RecordExample, RecordGroup, ShardDifference, SourceCounts,
     SourceDifference,

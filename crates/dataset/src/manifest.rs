@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::decontamination::DecontaminationSummary;
 use crate::error::DatasetError;
 use crate::needles::NeedlesEntry;
 use crate::packs::PackSummary;
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub total: Total,
     /// What happened to each source's records, in the order of the pipeline file.
     pub sources: Vec<SourceSummary>,
+    /// What no sample may show, if the pipeline file names any; absent in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<DecontaminationSummary>,
     /// The shards.
     pub shards: Vec<ShardEntry>,
     /// The account of all records.

@@ -8,8 +8,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use manyframe_core::{Cost, IndexVec, RecordIndex, Rejection, SourceIndex, Total};
-use manyframe_dataset::{LedgerRow, LedgerWriter, ReplayedSource, ShardName, SourceBudget, SourceSummary, Status};
-use manyframe_plan::{Decision, OpenSource, PlannedRecord, read_records, records_path};
+use manyframe_dataset::{
+    DecontaminationSummary, LedgerRow, LedgerWriter, ReplayedSource, ShardName, SourceBudget, SourceSummary, Status,
+};
+use manyframe_plan::{Decision, OpenSource, Plan, PlannedRecord, read_records, records_path};
 use manyframe_samplers::sample_id;
 use manyframe_shards::ShardFormat;
 
@@ -158,6 +160,12 @@ pub(crate) fn summary_before_run(budget: &SourceBudget, source: &OpenSource) -> 
         max_rejects: Some(source.table.max_rejects().as_f64()),
         ..SourceSummary::default()
     }
+}
+
+/// What the manifest says of decontamination.
+pub(crate) fn summary_of_decontamination(plan: &Plan) -> Option<DecontaminationSummary> {
+    let max_rejects = Some(plan.pipeline.decontamination.max_rejects().as_f64());
+    plan.decontamination.clone().map(|summary| DecontaminationSummary { max_rejects, ..summary })
 }
 
 /// Counts a sample for the source that it has in the dataset that is replayed, if one is.

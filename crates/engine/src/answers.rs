@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use manyframe_core::{Digest, Total};
-use manyframe_dataset::{PackEntry, PackSummary, RecordJson, SourceBudget, SourceSummary, WorkDone};
+use manyframe_dataset::{
+    DecontaminationSummary, PackEntry, PackSummary, RecordJson, SourceBudget, SourceSummary, WorkDone,
+};
 use manyframe_pipeline::{Problem, SettingDifference};
 use manyframe_plan::{SourceReuse, TaskHeader};
 use manyframe_samplers::sequence_parallel::ClusterForecast;
@@ -58,6 +60,9 @@ pub struct PlanAnswer {
     pub name: String,
     /// What is read and drawn of each source.
     pub sources: Vec<SourceBudget>,
+    /// What no sample may show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<DecontaminationSummary>,
     /// All samples together, if all media can be decoded.
     pub total: Total,
     /// Their tokens.
@@ -128,6 +133,9 @@ pub struct BuildAnswer {
     pub total: Total,
     /// What happened to the records of each source.
     pub sources: Vec<SourceSummary>,
+    /// What no sample may show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<DecontaminationSummary>,
     /// Files of shards.
     pub num_shards: u64,
     /// Their bytes.
@@ -139,7 +147,7 @@ pub struct BuildAnswer {
     pub work: WorkDone,
     /// Why samples were made although there was a dataset.
     pub reuse: Vec<SourceReuse>,
-    /// Sources that lost more than their pipeline file allows, a sentence each.
+    /// Sources, and decontamination, that lost more than the pipeline file allows, a sentence each.
     pub losses: Vec<String>,
     /// What a model measured before publishing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,6 +254,7 @@ impl BuildAnswer {
             manifest_digest: committed.manifest_digest,
             total: manifest.total,
             sources: manifest.sources.clone(),
+            decontamination: manifest.decontamination.clone(),
             num_shards: manifest.shards.len() as u64,
             num_shard_bytes: manifest.shards.iter().map(|shard| shard.num_bytes).sum(),
             pack: manifest.pack.as_ref().map(|pack| pack.summary.clone()),

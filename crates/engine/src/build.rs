@@ -12,12 +12,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use manyframe_base::files::free_bytes;
+use manyframe_base::files::{free_bytes, parent_directory};
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
-use manyframe_dataset::{DatasetReader, Excess, Manifest};
+use manyframe_dataset::{DatasetReader, Excess, Manifest, ShardEntry};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict};
+use manyframe_plan::{
+    ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, StatedShard, Verdict,
+};
 use manyframe_samplers::Difference;
 use manyframe_storage::Stores;
 use manyframe_validate::measure::{Meter, Report};
@@ -438,6 +440,7 @@ impl PlannedBuild {
         let plans = self.work.plans()?;
         self.open.store.iter().try_for_each(|store| store.abandon(&plans))?;
         self.work.remove_plans()?;
+        self.open.keep_shard_digests(&committed)?;
         let reuse = self.open.plan.reuse.clone();
         Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
     }
@@ -448,6 +451,9 @@ impl PlannedBuild {
         }
         for (source, excess) in self.open.expected_losses() {
             tracing::warn!(source, "{excess}; the dataset will not be published without --accept-rejects");
+        }
+        if let Some(excess) = self.open.plan.excess_of_decontamination() {
+            tracing::warn!("{excess}; the dataset will not be published without --accept-rejects");
         }
     }
 
@@ -548,6 +554,19 @@ pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) 
 }
 
 impl OpenPlan {
+    /// Keeps what the shards of its dataset are, so that the next build need not read them to find out.
+    fn keep_shard_digests(&self, committed: &Committed) -> Result<(), EngineError> {
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let shard = |shard: &ShardEntry| {
+            let path = committed.dataset.join(shard.path.to_string());
+            StatedShard { path, digest: shard.digest }
+        };
+        let work = parent_directory(&self.directory);
+        Ok(manyframe_plan::keep_shard_digests(work, committed.manifest.shards.iter().map(shard))?)
+    }
+
     /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.
     fn commit_validated(
         &self,

@@ -23,7 +23,7 @@ use manyframe_pipeline::{Occupant, Pipeline, dataset_around, portable_settings};
 use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
 
-use crate::account::write_ledger;
+use crate::account::{summary_of_decontamination, write_ledger};
 use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
 use crate::gone::gone_files;
@@ -90,6 +90,11 @@ impl Committed {
             .filter_map(|source| Some((&source.budget.name, source.excess()?)))
             .map(|(name, excess)| format!("source {name}: {excess}{}", excess.advice()))
             .collect();
+        if let Some(summary) = &self.manifest.decontamination {
+            losses.extend(
+                summary.max_rejects.and_then(|allowed| summary.excess(allowed)).map(|excess| excess.to_string()),
+            );
+        }
         if self.manifest.total.num_samples == 0 {
             losses.push("the dataset has no samples".to_owned());
         }
@@ -298,6 +303,7 @@ impl<'a> Staging<'a> {
             template_digest: plan.template_digest,
             total,
             sources,
+            decontamination: summary_of_decontamination(plan),
             shards,
             ledger,
             pack: self.write_packs()?,

@@ -27,7 +27,7 @@ fn is_of_work(path: &Path) -> bool {
     match name.split_once('-') {
         Some(("plan", key)) => is_key(key),
         Some(("media", rest)) => rest.ends_with(".parquet"),
-        _ => matches!(name, "lock" | "index" | "listings" | "videos" | "rate.json" | "crashes.json"),
+        _ => matches!(name, "lock" | "index" | "listings" | "videos" | "rate.json" | "crashes.json" | "shards.json"),
     }
 }
 

@@ -10,6 +10,7 @@
 //! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
 //! OUTPUT.work/crashes.json  the records that a decoder did not survive; outlives builds
 //! OUTPUT.work/rate.json     how fast the last build was
+//! OUTPUT.work/shards.json   what the shards are that were written or read last; outlives builds
 //! ```
 
 use std::fs;

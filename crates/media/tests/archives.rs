@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{Cursor, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use manyframe_base::InputFile;
 use manyframe_core::{RejectCode, Rejection};
@@ -388,6 +390,29 @@ fn a_sparse_file_in_a_tar_is_rejected_under_its_own_name() {
     builder.append(&header, &b""[..]).unwrap();
     let root = root("a.tar", &builder.into_inner().unwrap());
     assert_eq!(code(store(&root.path).locate("", "s.bin")), RejectCode::UnsupportedMedia);
+}
+
+#[test]
+fn sparse_files_of_gnu_tar_are_rejected_and_hide_no_member_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let sparse = fs::File::create(folder.path().join("s.bin")).unwrap();
+    // More pieces than a header has room for, and than one block behind it has.
+    (0..30).for_each(|piece| sparse.write_all_at(&[7; 600], piece * 100_000).unwrap());
+    sparse.set_len(3_000_000).unwrap();
+    write(folder.path().join("z.jpg"), b"hello");
+    let posix =
+        ["0.0", "0.1", "1.0"].map(|version| vec!["--format=posix".to_owned(), format!("--sparse-version={version}")]);
+    let formats = ["--format=gnu", "--format=oldgnu"].map(|format| vec![format.to_owned()]);
+    for format in formats.into_iter().chain(posix) {
+        let archive = folder.path().join("a.tar");
+        let mut tar = Command::new("tar");
+        tar.args(&format).args(["--sparse", "-cf"]).arg(&archive);
+        assert!(tar.arg("-C").arg(folder.path()).args(["s.bin", "z.jpg"]).status().unwrap().success());
+        assert!(fs::metadata(&archive).unwrap().len() < 200_000, "{format:?}");
+        let store = store(&archive);
+        assert_eq!(code(store.locate("", "s.bin")), RejectCode::UnsupportedMedia, "{format:?}");
+        assert_eq!(read(&store, "z.jpg").unwrap(), b"hello", "{format:?}");
+    }
 }
 
 const SOFT: tar::EntryType = tar::EntryType::Symlink;

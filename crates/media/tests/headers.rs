@@ -2,7 +2,7 @@
 //! never delivered.
 
 use manyframe_core::{Handling, RejectCode};
-use manyframe_media::{ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
+use manyframe_media::{Check, ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
 
 use crate::support::{code, exif, fixture, picture, riff, riff_chunk};
 
@@ -164,12 +164,49 @@ fn a_webp_that_libwebp_does_not_show_is_not_passed_on() {
     let image = fixture("lossy.webp")[12..].to_vec();
     let mut hidden = image.clone();
     hidden[8] &= !0x10;
-    let in_fragments = riff_chunk(*b"VP8X", &[1, 0, 0, 0, 23, 0, 0, 15, 0, 0]);
-    for (bytes, expected) in
-        [(riff(&hidden), Handling::Encoded), (riff(&[in_fragments, image].concat()), Handling::Cleaned)]
-    {
-        assert_eq!(prepare_image(bytes, &ImagePolicy::default()).unwrap().handling, expected);
+    let flagged = |flags: u8| {
+        let extended = riff_chunk(*b"VP8X", &[flags, 0, 0, 0, 23, 0, 0, 15, 0, 0]);
+        riff(&[extended, image.clone()].concat())
+    };
+    let handling = |bytes: Vec<u8>| prepare_image(bytes, &ImagePolicy::default()).unwrap().handling;
+    assert_eq!(handling(riff(&hidden)), Handling::Encoded);
+    assert_eq!(handling(flagged(0)), Handling::Unchanged);
+    // In fragments, and what nobody knows.
+    for flags in [0x01, 0x40, 0x80] {
+        assert_eq!(handling(flagged(flags)), Handling::Cleaned, "{flags:#x}");
     }
+}
+
+#[test]
+fn a_lossy_webp_whose_bytes_do_not_suffice_is_corrupt() {
+    let whole = fixture("lossy.webp");
+    let image = &whole[20..20 + u32::from_le_bytes(*whole[16..].first_chunk().unwrap()) as usize];
+    let file = |image: &[u8]| riff(&riff_chunk(*b"VP8 ", image));
+    let policy = ImagePolicy { check: Check::Decode, ..ImagePolicy::default() };
+    assert_eq!(prepare_image(file(image), &policy).unwrap().handling, Handling::Unchanged);
+    // A quarter of its bytes is missing; a version that there is not; a first part that is longer than all of it.
+    let mut version = image.to_vec();
+    version[0] |= 0x0e;
+    let mut part = image.to_vec();
+    part[2] = 0xff;
+    for damaged in [image[..image.len() * 3 / 4].to_vec(), version, part] {
+        let code = code(prepare_image(file(&damaged), &policy));
+        assert_eq!(code, RejectCode::MediaCorrupt);
+    }
+}
+
+#[test]
+fn the_image_of_a_lossless_webp_says_whether_it_is_transparent() {
+    let simple = fixture("lossless_alpha.webp");
+    assert_eq!(&simple[12..16], b"VP8L");
+    let picture = decode(&simple);
+    let size = [picture.width_px() as u8 - 1, 0, 0, picture.height_px() as u8 - 1, 0, 0];
+    let extended = riff_chunk(*b"VP8X", &[&[0; 4][..], &size].concat());
+    // Behind something that a header may be followed by.
+    let other = riff_chunk(*b"ABCD", &[7; 33]);
+    let hidden = riff(&[&extended[..], &other, &simple[12..]].concat());
+    assert!(decode(&hidden) == picture);
+    assert_eq!(prepare_image(hidden, &ImagePolicy::default()).unwrap().handling, Handling::Encoded);
 }
 
 /// An AVIF whose properties are associated with items by other bytes: `change` gets the ones of the first item that has a property of
@@ -208,4 +245,29 @@ fn an_avif_is_not_shown_without_what_it_calls_essential() {
     beyond[sizes[0] + 8..sizes[0] + 12].copy_from_slice(&64_u32.to_be_bytes());
     let error = decode_rgb(&beyond, &MediaLimits::default()).unwrap_err().to_string();
     assert!(error.contains("outside of its picture"), "{error}");
+}
+
+/// `grid.avif` with other sizes of the picture and of all tiles, where these are given.
+fn grid_of(picture_px: Option<(u32, u32)>, tile_px: Option<(u32, u32)>) -> Vec<u8> {
+    let mut grid = fixture("grid.avif");
+    let sizes: Vec<usize> = (0..grid.len() - 4).filter(|&at| &grid[at..at + 4] == b"ispe").collect();
+    for (number, at) in sizes.into_iter().enumerate() {
+        let Some((width_px, height_px)) = (if number == 0 { picture_px } else { tile_px }) else { continue };
+        grid[at + 8..at + 12].copy_from_slice(&width_px.to_be_bytes());
+        grid[at + 12..at + 16].copy_from_slice(&height_px.to_be_bytes());
+    }
+    grid
+}
+
+#[test]
+fn a_grid_that_the_standard_forbids_is_not_shown() {
+    decode(&grid_of(None, None));
+    for (grid, said) in [
+        (grid_of(Some((119, 100)), None), "a grid of an odd size"),
+        (grid_of(Some((120, 99)), None), "a grid of an odd size"),
+        (grid_of(Some((70, 70)), Some((62, 64))), "fewer than 64 pixels"),
+    ] {
+        let error = decode_rgb(&grid, &MediaLimits::default()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }

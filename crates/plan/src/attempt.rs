@@ -1,12 +1,11 @@
 //! Work on media that a process may not survive.
 
-use std::path::PathBuf;
-
 use manyframe_core::{Digest, Origin, Rejection, SourceIndex};
 use manyframe_media::MediaError;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::decisions::unwanted::UnwantedPlace;
 use crate::plan::PlannedSample;
 use crate::reduction::LengthReduction;
 
@@ -30,8 +29,8 @@ pub enum Attempt {
         /// How it is shortened.
         reduction: LengthReduction,
     },
-    /// Decodes a file that no sample may show.
-    Exclude(PathBuf),
+    /// Decodes what no sample may show.
+    Exclude(UnwantedPlace),
     /// Makes a sample.
     Make(Box<PlannedSample>),
     /// Decodes the images of a sample of a finished dataset.
@@ -60,7 +59,7 @@ impl Attempt {
             Self::Fingerprint { origin, reduction, .. } => {
                 ("fingerprint", Some(origin), serde_json::json!(reduction).to_string())
             }
-            Self::Exclude(path) => ("exclude", None, path.display().to_string()),
+            Self::Exclude(place) => ("exclude", None, place.to_string()),
             Self::Check { shard, row } => ("check", None, format!("{row} {shard}")),
             Self::Make(sample) => ("make", Some(&sample.origin), serde_json::json!(sample.reduction).to_string()),
         };

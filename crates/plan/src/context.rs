@@ -31,6 +31,7 @@ use crate::index::media::RecordMedia;
 use crate::media::{ChosenFrames, LentMedium, SourceMedia};
 use crate::reduction::LengthReduction;
 use crate::replay::check_licenses;
+use crate::shard_digests::StatedShard;
 use crate::source_reader::SourceReader;
 
 /// Raised whenever the same inputs would have other samples.
@@ -390,6 +391,11 @@ impl OpenSource {
     /// The reader of its annotations.
     pub fn reader(&self) -> &dyn Source {
         self.reader.source()
+    }
+
+    /// The shards of the dataset that it replays, as their manifest states them; none if it replays no dataset.
+    pub(crate) fn stated_shards(&self) -> &[StatedShard] {
+        &self.reader.shards
     }
 
     /// Its annotation files; none if it replays a dataset.

@@ -69,6 +69,16 @@ pub enum PlanError {
         #[source]
         error: DatasetError,
     },
+    /// A shard of a dataset that is replayed has other bytes than its manifest says.
+    #[error(
+        "source {source_name:?}: {path:?} is not the file that the manifest of its dataset names; copy or download it again, or build the dataset again"
+    )]
+    OtherShard {
+        /// The source.
+        source_name: String,
+        /// The shard.
+        path: PathBuf,
+    },
     /// A dataset that is replayed holds a source whose license the mix does not allow.
     #[error(
         "source {source_name:?}: {replayed:?} in the dataset that it replays has {}, which is not among mix.licenses",

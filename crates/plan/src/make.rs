@@ -14,8 +14,9 @@ use manyframe_samplers::{Drawn, Rows};
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
-use crate::decisions::decontamination::{forget_unwanted, list_unwanted_files};
 use crate::decisions::tasks::TaskSamples;
+use crate::decisions::unwanted::list_unwanted_files;
+use crate::decisions::unwanted_media::forget_unwanted;
 use crate::decisions::{DecidedSamples, decide};
 use crate::error::PlanError;
 use crate::index::build::{IndexFiles, build_index};
@@ -32,6 +33,7 @@ use crate::reuse::{LeftByPlan, NewPlan, ReusableSamples, Reuse};
 use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
 use crate::seal::{is_intact, plan_seal, seal_again, seal_plan};
+use crate::shard_digests::{ShardDigests, StatedShard};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -99,11 +101,24 @@ impl Index {
 /// If an input cannot be read, or the work directory cannot be written.
 pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Index, PlanError> {
     let cache = IndexCache::open(context, work)?;
+    check_replayed_shards(context, work, executor)?;
     let IndexFiles { files, changed } = build_index(context, &cache, executor)?;
     let inputs = inputs_digest(context, &cache, &files)?;
     let keys = BuildKeys { plan: plan_key(context, inputs), inputs };
     cache.save()?;
     Ok(Index { keys, changed, files, num_read_elsewhere: 0 })
+}
+
+/// What a replay takes over has to be what the build of its dataset wrote: nothing else would ever say that it is not.
+fn check_replayed_shards(context: &Context, work: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
+    let digests = ShardDigests::open(work);
+    for source in &context.sources {
+        let shards = source.stated_shards().to_vec();
+        if let Some(StatedShard { path, .. }) = digests.damaged(shards, executor)?.into_iter().next() {
+            return Err(PlanError::OtherShard { source_name: source.table.name.clone(), path });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
@@ -138,7 +153,7 @@ pub fn make(
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
-    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by }, reuse);
+    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by, executor }, reuse);
     let flush = if samples.tasks.len() < NUM_FLUSHED_TOGETHER { Flush::Done } else { Flush::FileSystem };
     plan.reuse = draft.write_tasks(&TaskFiles { directory: staged.path(), flush }, &reusable)?;
     drop(reusable);
@@ -176,7 +191,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     let mut plan = Plan::read(directory)?;
     let judgement = |file: &PipelineFile| {
         let shares: Vec<_> = file.source.iter().map(|source| source.max_rejects).collect();
-        (file.output.directory.clone(), file.output.work.clone(), shares)
+        (file.output.directory.clone(), file.output.work.clone(), shares, file.decontamination.max_rejects)
     };
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
         let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
@@ -187,12 +202,18 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
+/// Raised whenever a plan of an earlier version says other things of what no sample may show. Plans without that stay what they are.
+const DECONTAMINATION_VERSION: u32 = 2;
+
 /// The key of a plan, as [`BuildKeys::plan`] describes it. An index has rows for all media, and their identities beside it.
 pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut pipeline = context.pipeline.clone();
+    // What a plan has come to is judged by these.
     for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
-        // Judges what a plan has come to.
         source.max_rejects = None;
+    }
+    for file in [&mut pipeline.file, &mut pipeline.portable] {
+        file.decontamination.max_rejects = None;
     }
     let mut settings = resolved_settings(&pipeline.file);
     settings.output.directory.clear();
@@ -203,8 +224,11 @@ pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     settings.vars.clear();
     // What paths denote decides what is read, and how they are written goes into the dataset.
     let written = portable_settings(&pipeline);
+    let of_decontamination = settings.decontamination.is_active().then(|| DECONTAMINATION_VERSION.to_string());
     let settings = serde_json::json!((settings, written)).to_string();
-    Digest::of_fields([settings.as_bytes(), PLAN_VERSION.to_string().as_bytes(), &inputs.0])
+    let version = PLAN_VERSION.to_string();
+    let fields = [settings.as_bytes(), version.as_bytes(), &inputs.0];
+    Digest::of_fields(fields.into_iter().chain(of_decontamination.as_ref().map(String::as_bytes)))
 }
 
 /// The part of a key that is not about settings, as [`BuildKeys::inputs`] describes it.
@@ -255,7 +279,7 @@ struct DecidedPlan<'a> {
 impl DecidedPlan<'_> {
     /// The plan, but for what it reuses and for its packs.
     fn plan(&self, index: &Index) -> Plan {
-        let Self { context, candidates, samples: _ } = self;
+        let Self { context, candidates, samples } = self;
         let pipeline = &context.pipeline;
         Plan {
             version: PLAN_VERSION,
@@ -269,6 +293,7 @@ impl DecidedPlan<'_> {
             num_splits: index.files.iter().map(|file| file.num_splits).sum(),
             num_splits_read: index.num_splits_read(),
             sources: candidates.budgets.as_slice().to_vec(),
+            decontamination: samples.decontamination.clone(),
             pack: None,
             reuse: Vec::new(),
             tasks: self.task_headers(),

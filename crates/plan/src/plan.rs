@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, SourceIndex, Total};
-use manyframe_dataset::{PackSummary, SourceBudget};
+use manyframe_dataset::{DecontaminationExcess, DecontaminationSummary, PackSummary, SourceBudget};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
@@ -56,6 +56,9 @@ pub struct Plan {
     pub num_splits_read: u64,
     /// The budget of each source, in the order of the pipeline file.
     pub sources: Vec<SourceBudget>,
+    /// What no sample may show, if the pipeline file names any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<DecontaminationSummary>,
     /// How the samples will be packed, if all media can be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackSummary>,
@@ -143,6 +146,11 @@ impl Plan {
             variables: self.variables.clone(),
             stores: stores.clone(),
         }
+    }
+
+    /// How more of what no sample may show cannot be decoded than the pipeline file allows, if it cannot.
+    pub fn excess_of_decontamination(&self) -> Option<DecontaminationExcess<'_>> {
+        self.decontamination.as_ref()?.excess(self.pipeline.decontamination.max_rejects().as_f64())
     }
 
     /// All samples.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_core::{
-    BlobRef, ClipFrames, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, PreparedClip,
-    Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
+    BlobRef, ClipFrames, Digest, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position,
+    PreparedClip, Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
 use manyframe_dataset::{DatasetReader, ReplayedSource, ShardEntry};
 use manyframe_format::turns_from_messages;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
 use crate::open_files::OpenFiles;
+use crate::shard_digests::StatedShard;
 
 /// The shards of a committed dataset.
 pub(crate) struct ReplaySource {
@@ -37,6 +38,7 @@ struct Shard {
     path: PathBuf,
     format: ShardFormat,
     num_bytes: u64,
+    digest: Digest,
 }
 
 /// A sample as the text of a raw record.
@@ -56,7 +58,7 @@ impl ReplaySource {
         let shard = |shard: &ShardEntry| {
             let path = dataset.shard_location(shard);
             let name = source.dataset().name(&path).to_string().into();
-            Shard { name, path, format: shard.format, num_bytes: shard.num_bytes }
+            Shard { name, path, format: shard.format, num_bytes: shard.num_bytes, digest: shard.digest }
         };
         let is_replayed = |name: &String| table.only_sources.is_empty() || table.only_sources.contains(name);
         let mut replayed = ReplayedSource::all_of(dataset.manifest());
@@ -74,6 +76,12 @@ impl ReplaySource {
     /// The sources of the dataset whose samples are replayed; nothing is delivered of them yet.
     pub(crate) fn replayed(&self) -> &[ReplayedSource] {
         &self.replayed
+    }
+
+    /// Its shards, as the manifest states them.
+    pub(crate) fn stated_shards(&self) -> Vec<StatedShard> {
+        let stated = |shard: &Shard| StatedShard { path: shard.path.clone(), digest: shard.digest };
+        self.shards.iter().map(stated).collect()
     }
 
     fn shard(&self, file: &Arc<str>) -> Result<&Shard, SourceError> {

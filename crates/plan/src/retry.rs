@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use manyframe_base::FileAccess;
 use manyframe_base::in_flight::InFlight;
-use manyframe_media::MediaIdentity;
 
 use crate::attempt::{Attempt, Verdict};
 use crate::context::{Context, work_directory_of};
-use crate::decisions::decontamination::fingerprints_of_file;
 use crate::decisions::fingerprints::fingerprint;
+use crate::decisions::unwanted_media::try_unwanted;
 use crate::error::PlanError;
 use crate::index::measure::measure;
 
@@ -47,7 +45,7 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
         Attempt::Fingerprint { source, origin, reduction } => {
             _ = fingerprint(context, (*source, origin, reduction), None)?;
         }
-        Attempt::Exclude(path) => _ = fingerprints_of_file(context, path, &mut ()),
+        Attempt::Exclude(place) => try_unwanted(context, place),
         Attempt::Make(_) | Attempt::Check { .. } => {}
     }
     Ok(())
@@ -55,9 +53,7 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
 
 fn media_version(context: &Context, attempt: &Attempt) -> Result<u64, PlanError> {
     let (source, origin) = match (attempt, attempt.record()) {
-        (Attempt::Exclude(path), _) => {
-            return Ok(MediaIdentity::of_file(&FileAccess::default(), path).map_or(0, |identity| identity.0));
-        }
+        (Attempt::Exclude(place), _) => return Ok(place.version()),
         (_, Some(record)) => record,
         (_, None) => return Ok(0),
     };

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_base::FileAccess;
 use manyframe_base::files::work_directory;
+use manyframe_base::{Executor, FileAccess};
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation, ShardName};
 use manyframe_pipeline::{ImageShow, MediaFreshness, Pipeline, SourceTable};
@@ -24,6 +24,7 @@ use crate::error::PlanError;
 use crate::plan::{Plan, plan_path};
 use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
 use crate::sample_media::{fetch_sample_media, kept_media_path, read_sample_media, sample_media_path};
+use crate::shard_digests::{ShardDigests, StatedShard};
 
 /// What a build does with the samples of the dataset that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) struct ReusableSamples {
 /// The samples of a dataset, or of an interrupted build.
 struct SampleStore {
     shards: Vec<(Arc<Path>, ShardFormat)>,
+    /// The shards that have other bytes than the manifest of their dataset says.
+    damaged: BTreeSet<PathBuf>,
     /// Shard and position of each sample.
     locations: FxHashMap<RecordId, (usize, u64)>,
     /// What the ledger says about frames that are missing or damaged.
@@ -119,6 +122,8 @@ pub(crate) struct NewPlan<'a> {
     pub(crate) media: &'a Path,
     /// As [`PlanRequest::left_by`](crate::PlanRequest::left_by).
     pub(crate) left_by: fn(&Path) -> LeftByPlan,
+    /// Reads shards.
+    pub(crate) executor: Executor<'a>,
 }
 
 /// What the finished tasks of an interrupted build left.
@@ -210,6 +215,7 @@ impl SampleStore {
     fn nothing(context: &Context, because: MadeBecause) -> Self {
         Self {
             shards: Vec::new(),
+            damaged: BTreeSet::new(),
             locations: FxHashMap::default(),
             damage: FxHashMap::default(),
             obstacles: IndexVec::filled(Some(Obstacle::Because(because)), context.sources.len()),
@@ -243,7 +249,21 @@ impl SampleStore {
         let mut store =
             Self::with_settings(plan, &before, &media, |store| store.add_dataset(dataset, &stores.access()))?;
         store.damage = dataset.damaged()?.into_iter().collect();
+        store.find_damaged_shards(plan, dataset)?;
         Ok(store)
+    }
+
+    /// What is in a shard goes into another one, under a digest of its own.
+    fn find_damaged_shards(&mut self, plan: &NewPlan<'_>, dataset: &DatasetReader) -> Result<(), PlanError> {
+        let used: BTreeSet<&Path> = self.shards.iter().map(|(path, _)| &**path).collect();
+        let stated = dataset.manifest().shards.iter().map(|shard| (dataset.shard_location(shard), shard.digest));
+        let used = stated.filter(|(path, _)| used.contains(path.as_path()));
+        let shards = used.map(|(path, digest)| StatedShard { path, digest }).collect();
+        for StatedShard { path, .. } in ShardDigests::open(plan.work).damaged(shards, plan.executor)? {
+            tracing::warn!(shard = %path.display(), "not the file that the manifest names; its samples are made again");
+            self.damaged.insert(path);
+        }
+        Ok(())
     }
 
     /// The samples in the shards that a plan's tasks finished.
@@ -367,6 +387,9 @@ impl SampleStore {
         }
         #[expect(clippy::indexing_slicing, reason = "locations name shards of this list only")]
         let (path, format) = &self.shards[shard];
+        if self.damaged.contains(&**path) {
+            return Err(MadeBecause::ShardDamaged);
+        }
         let location = SampleLocation { shard: Arc::clone(path), format: *format, position: Some(position) };
         Ok(ReusedSample { id, location, damage: self.damage.get(&id).cloned() })
     }

@@ -38,6 +38,8 @@ pub enum MadeBecause {
     MediaChanged,
     /// It is not known of which versions of its media the sample was made.
     MediaUnknown,
+    /// The shard that has the sample is not the one that the manifest names.
+    ShardDamaged,
 }
 
 /// What is reused of a source, and what is made.

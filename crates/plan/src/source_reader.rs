@@ -9,6 +9,7 @@ use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceOptions,
 
 use crate::error::PlanError;
 use crate::replay::ReplaySource;
+use crate::shard_digests::StatedShard;
 
 /// The annotations of a source, ready to be read; its media are not needed for that.
 pub struct SourceReader {
@@ -16,6 +17,8 @@ pub struct SourceReader {
     pub(crate) annotations: Vec<AnnotationFile>,
     /// The sources of the dataset that it replays, if it does.
     pub(crate) replayed: Vec<ReplayedSource>,
+    /// The shards that it replays, as their manifest states them.
+    pub(crate) shards: Vec<StatedShard>,
     source: Box<dyn Source>,
 }
 
@@ -36,12 +39,14 @@ impl SourceReader {
                 Ok(Self {
                     annotations,
                     replayed: Vec::new(),
+                    shards: Vec::new(),
                     source: manyframe_sources::open_with(spec, &source.stores.access()).map_err(unreadable)?,
                 })
             }
             Kind::Replay(_) => {
                 let source = ReplaySource::open(source)?;
-                Ok(Self { annotations: Vec::new(), replayed: source.replayed().to_vec(), source: Box::new(source) })
+                let (replayed, shards) = (source.replayed().to_vec(), source.stated_shards());
+                Ok(Self { annotations: Vec::new(), replayed, shards, source: Box::new(source) })
             }
         }
     }

@@ -244,9 +244,15 @@ pub(crate) fn read_clip(row: &Object<'_>, [start, end]: [&str; 2]) -> Result<Opt
 
 /// What the ending of a path says that it is.
 pub fn kind_of_path(path: &str) -> Option<MediaKind> {
-    const IMAGES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
-    const VIDEOS: &[&str] =
-        &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
+    // Also those that no decoder here reads: a record without its image says something else.
+    const IMAGES: &[&str] = &[
+        "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "pbm", "pgm", "pnm", "ppm", "heic", "heif",
+        "jxl", "jp2",
+    ];
+    const VIDEOS: &[&str] = &[
+        "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "m2ts", "wmv", "asf", "flv", "ts", "ogv", "3gp",
+        "3g2",
+    ];
     let ending = Path::new(path).extension()?.to_str()?.to_ascii_lowercase();
     let is_any = |endings: &[&str]| endings.contains(&ending.as_str());
     if is_any(VIDEOS) { Some(MediaKind::Video) } else { is_any(IMAGES).then_some(MediaKind::Image) }

@@ -176,12 +176,12 @@ impl SourceOptions {
     }
 
     fn is_selective(&self) -> bool {
-        !self.condition.is_empty()
+        !self.condition.trim().is_empty()
     }
 
     /// The condition, which was checked before.
     pub(crate) fn condition(&self) -> Option<Condition> {
-        self.is_selective().then(|| Condition::parse(&self.condition).ok()).flatten()
+        self.is_selective().then(|| Condition::of_checked(&self.condition)).flatten()
     }
 
     /// The options that are not at their default, by their name in pipeline files.

@@ -32,8 +32,8 @@ use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::{Executor, FileAction, FileError, Step};
 use manyframe_core::{Digest, Total};
 use manyframe_dataset::{
-    DatasetReader, LedgerEntry, MANIFEST_FILE, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry,
-    SourceSummary,
+    DatasetReader, DecontaminationSummary, LedgerEntry, MANIFEST_FILE, Manifest, NeedlesEntry, NotesByShard, PackEntry,
+    ShardEntry, SourceSummary,
 };
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::ShardFormat;
@@ -378,6 +378,21 @@ impl Verifier<'_> {
         Ok(sources)
     }
 
+    /// What the manifest has to say of decontamination, where that can be found out.
+    fn decontamination(&self, file: &PipelineFile) -> Option<DecontaminationSummary> {
+        let stated = &self.dataset.manifest().decontamination;
+        let of_plan = self.replanned.filter(|replanned| !replanned.changed_since_build);
+        match of_plan {
+            // Earlier versions did not state it.
+            Some(_) if self.bytes.is_of_other_version() && stated.is_none() => None,
+            Some(replanned) => replanned.decontamination(),
+            None => {
+                let max_rejects = Some(file.decontamination.max_rejects().as_f64());
+                stated.clone().map(|stated| DecontaminationSummary { max_rejects, ..stated })
+            }
+        }
+    }
+
     /// Compares the manifest with the one that these files should have.
     fn check_manifest(&mut self, file: &PipelineFile, sources: Vec<SourceSummary>, (pack, needles): Beside) {
         let stated = self.dataset.manifest();
@@ -413,6 +428,7 @@ impl Verifier<'_> {
             template_digest: stated.template_digest,
             total,
             sources,
+            decontamination: self.decontamination(file),
             shards: std::mem::take(&mut self.shards),
             ledger: LedgerEntry { num_records: self.account.num_records, ..stated.ledger.clone() },
             pack,

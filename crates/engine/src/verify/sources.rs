@@ -19,7 +19,8 @@ use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{
-    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, NeedlesEntry, ShardName, SourceSummary, read_ledger,
+    DatasetError, DatasetReader, DecontaminationSummary, LEDGER_FILE, LedgerRow, NeedlesEntry, ShardName,
+    SourceSummary, read_ledger,
 };
 use manyframe_plan::{Context, LeftByPlan, MadePlan, Plan, PlanRequest, PlannedSample, Reuse, Verdict, read_task};
 use manyframe_shards::ShardNotes;
@@ -27,7 +28,7 @@ use manyframe_storage::Stores;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::account::write_ledger;
+use crate::account::{summary_of_decontamination, write_ledger};
 use crate::commit::name_shards;
 use crate::error::{EngineError, with_causes};
 use crate::local_place::local_place;
@@ -226,6 +227,11 @@ impl Replanned {
                 }
             }
         }
+    }
+
+    /// What the manifest has to say of decontamination.
+    pub(super) fn decontamination(&self) -> Option<DecontaminationSummary> {
+        summary_of_decontamination(&self.open.plan)
     }
 
     /// What the manifest has to say of the questions about needles, made again.

@@ -255,6 +255,16 @@ impl<'a> AvifImage<'a> {
         if sizes.is_some_and(|(tile, whole)| is_beyond(tile.0, columns, whole.0) || is_beyond(tile.1, rows, whole.1)) {
             return Err(NotRead::Damaged("has tiles outside of its picture".to_owned()));
         }
+        // MIAF (ISO/IEC 23000-22), 7.3.11.4.2.
+        let (halves_columns, halves_rows) = parts.first().map(|part| part.halved_colors()).unwrap_or_default();
+        let is_odd = |(width, height): (u32, u32)| halves_columns && width % 2 == 1 || halves_rows && height % 2 == 1;
+        if sizes.is_some_and(|(tile, whole)| is_odd(tile) || is_odd(whole)) {
+            let why = "has a grid of an odd size, which the standard forbids where colours have half the resolution";
+            return Err(NotRead::Damaged(why.to_owned()));
+        }
+        if sizes.is_some_and(|(tile, _)| tile.0 < 64 || tile.1 < 64) {
+            return Err(NotRead::Damaged("has tiles of fewer than 64 pixels, which the standard forbids".to_owned()));
+        }
         Ok(Grid { columns, rows, parts })
     }
 
@@ -384,6 +394,18 @@ impl Item<'_> {
             Property::Size(size_px) => Some(*size_px),
             _ => None,
         })
+    }
+
+    /// Whether colours have half as many columns, and half as many rows, as brightness.
+    fn halved_colors(&self) -> (bool, bool) {
+        let configs = self.properties.iter().filter_map(|property| match property {
+            Property::Config(config) => config.get(2).copied(),
+            _ => None,
+        });
+        // AV1 in ISOBMFF, 2.3.3: monochrome, then the two of them.
+        let is_set = |flags: u8, bit: u8| flags & bit != 0;
+        let halved = |flags| (!is_set(flags, 0x10) && is_set(flags, 0x08), !is_set(flags, 0x10) && is_set(flags, 0x04));
+        configs.map(halved).next().unwrap_or_default()
     }
 
     fn colors(&self) -> Option<ColorCode> {

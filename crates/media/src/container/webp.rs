@@ -9,8 +9,8 @@ const HEADER_BYTES: usize = 12;
 /// The bit of a frame (RFC 6386, section 9.1) that has it shown.
 const SHOWN: u8 = 0x10;
 
-/// A flag of the extended format that was withdrawn; libwebp refuses files with it.
-const IN_FRAGMENTS: u8 = 0x01;
+/// Reserved flags of the extended format, one of which was withdrawn: Pillow, or libwebp itself, refuses files with them.
+const RESERVED: u8 = 0xc1;
 
 pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     let Ok(end) = webp_end(bytes) else { return Some("it has no size") };
@@ -25,9 +25,10 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
             b"VP8 " if content.first().is_some_and(|tag| tag & SHOWN == 0) => {
                 return Some("its image is not to be shown");
             }
+            b"VP8 " if !has_sound_header(content) => return Some("its image has a header that libwebp refuses"),
             b"VP8 " | b"VP8L" => num_images += 1,
-            b"VP8X" if content.first().is_some_and(|flags| flags & IN_FRAGMENTS != 0) => {
-                return Some("it says that its image is in fragments");
+            b"VP8X" if content.first().is_some_and(|flags| flags & RESERVED != 0) => {
+                return Some("it has flags that are reserved");
             }
             b"VP8X" if index == 0 && content.len() == 10 => announced = content.first().map_or(0, |flags| flags & 0x2c),
             b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" => return Some("its chunks contradict each other"),
@@ -47,10 +48,39 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     (num_images != 1).then_some("it does not have one image")
 }
 
+/// Whether a lossy image (RFC 6386, section 9.1) is of a known version, and its first partition is in it, as libwebp asks.
+pub(crate) fn has_sound_header(image: &[u8]) -> bool {
+    const LAST_VERSION: u32 = 3;
+    let Some(&[first, second, third]) = image.first_chunk() else { return false };
+    let tag = u32::from_le_bytes([first, second, third, 0]);
+    tag >> 1 & 7 <= LAST_VERSION && ((tag >> 5) as usize) < image.len()
+}
+
+/// A lossy image alone in its file, with bytes behind its first partition and behind its last one, which change pixels if the bytes of
+/// these do not suffice.
+pub(crate) fn with_bytes_behind(image: &[u8]) -> Option<Vec<u8>> {
+    const BEHIND: [u8; 64] = [0xff; 64];
+    let (tag, rest) = image.split_first_chunk::<3>()?;
+    let [first, second, third] = *tag;
+    let tag = u32::from_le_bytes([first, second, third, 0]);
+    let num_bytes = tag >> 5;
+    // Behind the tag are a start code and the size of the image; the size of a partition has 19 bits.
+    let (first_partition, others) = rest.split_at_checked(7 + num_bytes as usize)?;
+    let longer = num_bytes.checked_add(BEHIND.len() as u32).filter(|longer| *longer < 1 << 19)?;
+    let tag = (tag & 0x1f | longer << 5).to_le_bytes();
+    let tag = tag.get(..3)?;
+    riff(*b"VP8 ", &[tag, first_partition, &BEHIND, others, &BEHIND].concat())
+}
+
 /// The simple form of the file: its image alone.
 pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let images = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
     let (kind, image) = images.into_iter().find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L"))?;
+    riff(kind, image)
+}
+
+/// A file of one chunk.
+fn riff(kind: [u8; 4], image: &[u8]) -> Option<Vec<u8>> {
     let padding: &[u8] = if image.len().is_multiple_of(2) { &[] } else { &[0] };
     let chunk = [&kind[..], &u32::try_from(image.len()).ok()?.to_le_bytes(), image, padding].concat();
     let size = u32::try_from(HEADER_BYTES - 8 + chunk.len()).ok()?;

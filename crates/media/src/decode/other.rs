@@ -10,12 +10,12 @@ use png::DecodingError;
 
 use super::jpeg::decode_strip;
 use super::{avif, bmp, gif, png as png_rows};
-use crate::container::cleaned_webp;
+use crate::container::{cleaned_webp, has_sound_header, with_bytes_behind};
 use crate::error::MediaError;
 use crate::metadata::Ifd;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
 use crate::pnm::{PnmError, PnmHeader};
-use crate::probe::webp_chunks;
+use crate::probe::{hides_alpha, webp_chunks};
 use crate::sniff::SourceFormat;
 use crate::tiff::{self, Layout};
 
@@ -38,6 +38,9 @@ pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut
         SourceFormat::Avif => avif::decode_into(bytes, image),
         // The decoder would show what is there of an image that is cut short.
         SourceFormat::Webp if !has_whole_image(bytes) => Err(failed(&"it is cut short")),
+        SourceFormat::Webp if lossy_image(bytes).is_some_and(|lossy| !has_sound_header(lossy)) => {
+            Err(failed(&"its image has a version or a first part that it cannot have"))
+        }
         SourceFormat::Webp => copy(decode_webp(bytes, image), format, image),
         SourceFormat::Bmp => decode_bmp(bytes, image),
         SourceFormat::Pnm => decode_pnm(bytes, image).map_err(|error| failed(&error.why())),
@@ -51,10 +54,31 @@ pub(super) fn check_png(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaE
         .map_err(|error| not_decoded(SourceFormat::Png, RejectCode::MediaCorrupt, &error))
 }
 
+/// Decodes a WebP, and checks that a lossy one has the bytes of all of its pixels: where they end, the decoder goes on with zeros, and
+/// libwebp refuses the image.
+pub(super) fn check_webp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
+    decode_stored_into(bytes, SourceFormat::Webp, image)?;
+    let Some(longer) = lossy_image(bytes).and_then(with_bytes_behind) else { return Ok(()) };
+    let longer = WebPDecoder::new(Cursor::new(&longer)).and_then(|decoder| pixels(decoder, image));
+    if longer.is_ok_and(|longer| longer.as_bytes() == image.pixels()) {
+        return Ok(());
+    }
+    Err(not_decoded(SourceFormat::Webp, RejectCode::MediaCorrupt, &"its bytes end before its pixels"))
+}
+
+/// The bytes of a lossy image, if a WebP has one without transparency beside it.
+fn lossy_image(bytes: &[u8]) -> Option<&[u8]> {
+    let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
+    let found = chunks.find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L" | b"ANMF" | b"ALPH"));
+    found.filter(|(kind, _)| kind == b"VP8 ").map(|(_, image)| image)
+}
+
 /// The decoder refuses a file without the metadata that it announces; the image alone announces nothing.
 fn decode_webp(bytes: &[u8], image: &RgbImage) -> ImageResult<DynamicImage> {
     let decode = |bytes: &[u8]| WebPDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
-    decode(bytes).or_else(|error| {
+    // The decoder goes by the file, and other readers by its image, which is all that is in the simple form.
+    let alone = hides_alpha(bytes).then(|| cleaned_webp(bytes)).flatten();
+    decode(alone.as_deref().unwrap_or(bytes)).or_else(|error| {
         let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
         let is_more_than_an_image = chunks.any(|(kind, _)| matches!(&kind, b"ALPH" | b"ANMF"));
         match cleaned_webp(bytes).filter(|_| !is_more_than_an_image) {

@@ -12,6 +12,9 @@ const FLAG_XMP: u8 = 0x04;
 const FLAG_EXIF: u8 = 0x08;
 const FLAG_ALPHA: u8 = 0x10;
 
+/// A bit behind the sizes of a lossless image: it has transparency.
+const ALPHA_OF_LOSSLESS: u32 = 1 << 28;
+
 pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
     let bytes = source.head;
     let kind: [u8; 4] = array(bytes, WEBP_FIRST_CHUNK)?;
@@ -26,13 +29,12 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
             Ok(still((size(w0, w1), size(h0, h1)), true))
         }
         b"VP8L" => {
-            let [signature, bits @ ..] = array::<5>(bytes, start)?;
+            let [signature, size @ ..] = array::<5>(bytes, start)?;
             if signature != 0x2f {
                 return Err(HeaderError::Bad("the lossless WebP has a wrong signature".to_owned()));
             }
-            let bits = u32::from_le_bytes(bits);
-            let has_alpha = bits & (1 << 28) != 0;
-            Ok(still(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1), !has_alpha))
+            let size = u32::from_le_bytes(size);
+            Ok(still(((size & 0x3fff) + 1, ((size >> 14) & 0x3fff) + 1), !has_alpha(bytes, start)?))
         }
         b"VP8X" => parse_extended(source, start),
         _ => Err(HeaderError::Bad(format!("the WebP starts with chunk {:?}", String::from_utf8_lossy(&kind)))),
@@ -44,7 +46,37 @@ fn parse_extended(source: &Source<'_>, start: usize) -> Result<ParsedHeader, Hea
     let stored_px = (u32::from_le_bytes([w0, w1, w2, 0]) + 1, u32::from_le_bytes([h0, h1, h2, 0]) + 1);
     let is_animated = flags & FLAG_ANIMATION != 0;
     let orientation = if flags & (FLAG_EXIF | FLAG_XMP) == 0 { 1 } else { orientation(source, flags)? };
-    Ok(ParsedHeader { orientation, is_animated, ..still(stored_px, flags & FLAG_ALPHA == 0) })
+    let is_plain = flags & FLAG_ALPHA == 0 && (is_animated || !is_lossless_with_alpha(source.head)?);
+    Ok(ParsedHeader { orientation, is_animated, ..still(stored_px, is_plain) })
+}
+
+/// Whether the image of an extended file is lossless and says that it has transparency, by which readers go, whatever the file says.
+fn is_lossless_with_alpha(bytes: &[u8]) -> Result<bool, HeaderError> {
+    let mut position = WEBP_FIRST_CHUNK;
+    let end = webp_end(bytes)?;
+    while position.saturating_add(8) <= end {
+        let kind: [u8; 4] = array(bytes, position)?;
+        let length = u32::from_le_bytes(array(bytes, position + 4)?) as usize;
+        match &kind {
+            b"VP8L" => return has_alpha(bytes, position + 8),
+            b"VP8 " | b"ALPH" => return Ok(false),
+            _ => position = position.saturating_add(8).saturating_add(length.next_multiple_of(2)),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a lossless image, whose content begins there, says that it has transparency.
+fn has_alpha(bytes: &[u8], start: usize) -> Result<bool, HeaderError> {
+    let [_signature, bits @ ..] = array::<5>(bytes, start)?;
+    Ok(u32::from_le_bytes(bits) & ALPHA_OF_LOSSLESS != 0)
+}
+
+/// Whether a file says that it has no transparency, and its image says that it has.
+pub(crate) fn hides_alpha(bytes: &[u8]) -> bool {
+    let flags = bytes.get(WEBP_FIRST_CHUNK..).filter(|chunk| chunk.starts_with(b"VP8X")).and_then(|chunk| chunk.get(8));
+    flags.is_some_and(|flags| flags & (FLAG_ALPHA | FLAG_ANIMATION) == 0)
+        && is_lossless_with_alpha(bytes).unwrap_or_default()
 }
 
 /// Orientation by the EXIF and XMP chunks that the flags announce. They come last; a file may not have what it announces.

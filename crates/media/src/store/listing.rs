@@ -21,7 +21,7 @@ use super::{links, tar};
 use crate::identity::MediaIdentity;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 7;
+const VERSION: u32 = 8;
 
 /// Kinds of members.
 const RANGE: u8 = 0;

@@ -219,6 +219,12 @@ impl Reading<'_> {
                 self.extension.read(kind, &bytes);
             }
             EntryType::XGlobalHeader => {}
+            EntryType::GNUSparse => {
+                self.listed.members.extend(std::mem::take(&mut self.extension).member(header, SPECIAL));
+                return Ok(self
+                    .blocks_of_sparse(header, offset)?
+                    .map(|num_bytes| num_bytes.saturating_add(claimed_bytes)));
+            }
             EntryType::Symlink | EntryType::Link => {
                 let link = std::mem::take(&mut self.extension).link(header);
                 self.links.add(link, header.entry_type(), &mut self.listed.members);
@@ -231,6 +237,24 @@ impl Reading<'_> {
             }
         }
         Ok(Ok(claimed_bytes))
+    }
+
+    /// Bytes behind the header of a sparse file that list more of its pieces, and that its size does not count.
+    fn blocks_of_sparse(&self, header: &Header, offset: u64) -> io::Result<Result<u64, TarDamage>> {
+        /// Where a header, and a block behind it, says that another block follows.
+        const IS_EXTENDED: [usize; 2] = [482, 504];
+        let [of_header, of_block] = IS_EXTENDED;
+        let (mut num_bytes, mut is_extended) = (0, header.as_bytes().get(of_header).is_some_and(|&flag| flag != 0));
+        while is_extended {
+            if offset + num_bytes + BLOCK_BYTES > self.file_bytes {
+                return Ok(Err(TarDamage::CutOff));
+            }
+            let mut block = [0; BLOCK_BYTES as usize];
+            self.file.read_exact_at(&mut block, offset + num_bytes)?;
+            is_extended = block.get(of_block).is_some_and(|&flag| flag != 0);
+            num_bytes += BLOCK_BYTES;
+        }
+        Ok(Ok(num_bytes))
     }
 
     /// Passes blocks of zeros. Members go on after them in archives that were joined (`tar -i` and `ignore_zeros` of Python read
@@ -323,6 +347,8 @@ struct Extension {
     target: Option<String>,
     num_bytes: Option<u64>,
     is_sparse: bool,
+    /// The name of a sparse file, beside which that of the header is made up.
+    sparse_name: Option<String>,
 }
 
 impl Extension {
@@ -334,7 +360,8 @@ impl Extension {
             EntryType::Directory => return None,
             _ => SPECIAL,
         };
-        let name = self.name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+        let name = self.sparse_name.or(self.name);
+        let name = name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
         // `member_name` knows that in the first tar headers, which had no types, a directory is a name that ends with a slash.
         Some(ArchiveMember { name: member_name(&name)?.into(), location })
     }
@@ -363,13 +390,13 @@ impl Extension {
         for record in PaxExtensions::new(bytes).flatten() {
             match record.key_bytes() {
                 // Only parts of a sparse file are stored, which are not its bytes.
-                b"GNU.sparse.name" => {
+                key if key.starts_with(b"GNU.sparse.") => {
                     self.is_sparse = true;
-                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
+                    if key == b"GNU.sparse.name" {
+                        self.sparse_name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
+                    }
                 }
-                b"path" if !self.is_sparse => {
-                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
-                }
+                b"path" => self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned()),
                 b"linkpath" => self.target = Some(String::from_utf8_lossy(record.value_bytes()).into_owned()),
                 b"size" => self.num_bytes = record.value().ok().and_then(|text| text.parse().ok()),
                 _ => {}

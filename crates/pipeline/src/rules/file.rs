@@ -361,7 +361,9 @@ impl Rules<'_> {
             self.idle(["duplicates", "max_distance"], "without remove = \"near\"", "with remove = \"near\"");
         }
         if !file.decontamination.is_active() {
-            self.idle(["decontamination", "max_distance"], "without against", "with against");
+            for key in ["max_distance", "max_rejects"] {
+                self.idle(["decontamination", key], "without against", "with against");
+            }
         }
         let has_weight = file.source.iter().any(|source| source.weight.is_some());
         if has_weight && file.source.iter().all(|source| source.weight.is_none_or(|weight| weight <= 0.0)) {

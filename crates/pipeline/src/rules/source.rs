@@ -30,6 +30,7 @@ pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
     }
     rules.check_kind(source);
     rules.check_merge(source);
+    rules.check_empty();
     rules.check_law(source);
     rules.check_filter(&source.filter);
     let only: BTreeSet<&String> = source.delivered_in.as_slice().iter().collect();
@@ -84,6 +85,22 @@ impl Rules<'_> {
         for key in foreign.iter().filter(|key| node.has(key)) {
             let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
             self.broken(&[key], &message, allowed);
+        }
+    }
+
+    /// An empty text is no value: the setting would be left out without a word.
+    fn check_empty(&mut self) {
+        let expected = [
+            ("where", "a condition, such as \"score >= 4\", or no where"),
+            ("license", "an SPDX identifier or expression, or words, or no license"),
+            ("list", "the name of a list, or no list"),
+            ("scores", "the path of a table, or no scores"),
+            ("annotation_root", "a directory, or no annotation_root"),
+        ];
+        for (key, expected) in expected {
+            if self.table.get(key).and_then(Node::text).is_some_and(|text| text.trim().is_empty()) {
+                self.broken(&[key], &format!(".{key} is empty"), expected);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use manyframe_samplers::{MixTotal, Order};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::values::OneOrMany;
+use crate::settings::values::{OneOrMany, Share};
 
 /// Which duplicates and near-duplicates are removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,7 +67,7 @@ pub enum DuplicateText {
 }
 
 /// Which images and videos no sample may show, such as those of a benchmark.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecontaminationTable {
     /// Images and videos that no sample may show: directories, files, patterns, or datasets that manyframe built. A record
@@ -77,11 +77,16 @@ pub struct DecontaminationTable {
     /// Two images are near-duplicates if their 64-bit perceptual hashes differ in at most this many bits. Default: 4.
     #[schemars(range(max = 16))]
     pub max_distance: u32,
+    /// The largest share of the images and videos in `against` that may be impossible to decode, such as `"0.5 %"`: samples may show
+    /// what cannot be compared. Beyond it, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`. Files that
+    /// are neither by their first bytes nor by their name are counted, and are no loss. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rejects: Option<Share>,
 }
 
 impl Default for DecontaminationTable {
     fn default() -> Self {
-        Self { against: OneOrMany::default(), max_distance: 4 }
+        Self { against: OneOrMany::default(), max_distance: 4, max_rejects: None }
     }
 }
 
@@ -89,6 +94,11 @@ impl DecontaminationTable {
     /// Whether anything is to be kept out.
     pub fn is_active(&self) -> bool {
         !self.against.as_slice().is_empty()
+    }
+
+    /// The largest share of the images and videos in `against` that may be impossible to decode.
+    pub fn max_rejects(&self) -> Share {
+        self.max_rejects.unwrap_or(Share::percent(0))
     }
 }
 

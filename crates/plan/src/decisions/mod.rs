@@ -19,15 +19,18 @@ mod origins;
 mod packed;
 mod rows;
 pub(crate) mod tasks;
+pub(crate) mod unwanted;
+pub(crate) mod unwanted_media;
 
 use std::path::Path;
 
 use manyframe_base::Executor;
+use manyframe_dataset::DecontaminationSummary;
 use manyframe_samplers::Drawn;
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
-use crate::decisions::decontamination::find_contaminated;
+use crate::decisions::decontamination::{Contaminated, find_contaminated};
 use crate::decisions::draw::draw;
 use crate::decisions::duplicates::{remove_exact_duplicates, remove_near_duplicates};
 use crate::decisions::filters::apply_filters;
@@ -41,6 +44,8 @@ pub(crate) struct DecidedSamples {
     pub(crate) ordered: Vec<Drawn>,
     /// The samples of each task.
     pub(crate) tasks: Vec<TaskSamples>,
+    /// What they were compared with, if there is anything that no sample may show.
+    pub(crate) decontamination: Option<DecontaminationSummary>,
 }
 
 impl DecidedSamples {
@@ -58,13 +63,17 @@ pub(crate) fn decide(
     executor: Executor<'_>,
 ) -> Result<DecidedSamples, PlanError> {
     apply_filters(context, candidates)?;
+    let mut decontamination = None;
     let fingerprints = if needs_fingerprints(context) {
         let mut fingerprints = Fingerprints::read_or_make(context, candidates, executor)?;
         for (row, rejection) in std::mem::take(&mut fingerprints.damaged) {
             candidates.reject(row, rejection);
         }
-        for (row, rejection) in find_contaminated((context, work), &fingerprints, executor)? {
-            candidates.reject(row, rejection);
+        if let Some(Contaminated { rows, summary }) = find_contaminated((context, work), &fingerprints, executor)? {
+            for (row, rejection) in rows {
+                candidates.reject(row, rejection);
+            }
+            decontamination = Some(summary);
         }
         Some(fingerprints)
     } else {
@@ -80,5 +89,5 @@ pub(crate) fn decide(
     let file = &context.pipeline.file;
     let ordered = file.mix.order.arrange(candidates.rows(), drawn, file.seed);
     let tasks = cut_tasks(&file.output, candidates, &ordered);
-    Ok(DecidedSamples { ordered, tasks })
+    Ok(DecidedSamples { ordered, tasks, decontamination })
 }

@@ -58,7 +58,19 @@ impl Condition {
     /// # Errors
     /// What is wrong with the text, and where.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self { text: text.to_owned(), root: syntax::parse(text)? })
+        let root = syntax::parse(text)?;
+        match root.fixed_part() {
+            None => Ok(Self { text: text.to_owned(), root }),
+            Some(part) => Err(format!(
+                "has {:?}, which is the same for every record; a field is compared with a value, such as score >= 4",
+                part.written()
+            )),
+        }
+    }
+
+    /// The condition of a pipeline file that was checked. Earlier versions checked less of it.
+    pub(crate) fn of_checked(text: &str) -> Option<Self> {
+        Some(Self { text: text.to_owned(), root: syntax::parse(text).ok()? })
     }
 
     /// The names of the fields that it asks for, each once.
@@ -160,6 +172,35 @@ impl Node {
         self.add_fields(&mut names);
         let shown = names.iter().map(|name| format!("{name} is {}", field(name).map_or(Answer::Null, Answer::of)));
         shown.collect::<Vec<_>>().join(", ")
+    }
+
+    /// A part that is true of all records, or of none.
+    fn fixed_part(&self) -> Option<&Self> {
+        match self {
+            Self::Not(inner) => inner.fixed_part(),
+            Self::All(parts) | Self::Any(parts) => parts.iter().find_map(Self::fixed_part),
+            Self::Compare(left, _, right) if left == right => Some(self),
+            Self::Compare(_, Operator::In | Operator::NotIn, all) if **all == Self::List(Vec::new()) => Some(self),
+            part => {
+                let mut names = Vec::new();
+                part.add_fields(&mut names);
+                names.is_empty().then_some(part)
+            }
+        }
+    }
+
+    /// A part without `and`, `or` and `not`, as a text of its language.
+    fn written(&self) -> String {
+        match self {
+            Self::Field(name) => name.clone(),
+            Self::List(items) => format!("[{}]", items.iter().map(Self::written).collect::<Vec<_>>().join(", ")),
+            Self::Call(function, argument) => format!("{}({})", function.as_str(), argument.written()),
+            Self::Compare(left, operator, right) => {
+                format!("{} {} {}", left.written(), operator.as_str(), right.written())
+            }
+            Self::Constant(Constant::Text(text)) => format!("'{text}'"),
+            part => part.to_string(),
+        }
     }
 
     fn add_fields<'n>(&'n self, names: &mut Vec<&'n str>) {
@@ -415,6 +456,14 @@ mod tests {
             ("sqrt(score) > 2", "has a function \"sqrt\"; there are min, max and len"),
             ("a not b", "has \"not\" after a value without \"in\""),
             ("1.2.3 < a", "has \"1.2.3\", which is no number"),
+            ("1 == 2", "has \"1 == 2\", which is the same for every record; a field is compared with a value"),
+            ("'a' in ['b', 'a']", "has \"'a' in ['b', 'a']\", which is the same"),
+            ("true", "has \"true\", which is the same"),
+            ("4", "has \"4\", which is the same"),
+            ("score > 3 and (lang == 'en' or not 2 > 1)", "has \"2 > 1\", which is the same"),
+            ("lang == lang", "has \"lang == lang\", which is the same"),
+            ("min(ratings) >= min(ratings)", "has \"min(ratings) >= min(ratings)\", which is the same"),
+            ("lang not in []", "has \"lang not in []\", which is the same"),
         ] {
             let found = check(condition).unwrap_err();
             assert!(found.contains(expected), "{condition}: {found}");

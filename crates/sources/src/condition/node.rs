@@ -38,3 +38,30 @@ pub(super) enum Operator {
     In,
     NotIn,
 }
+
+impl Function {
+    /// As conditions name it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Len => "len",
+        }
+    }
+}
+
+impl Operator {
+    /// As conditions write it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Greater => ">",
+            Self::AtLeast => ">=",
+            Self::In => "in",
+            Self::NotIn => "not in",
+        }
+    }
+}

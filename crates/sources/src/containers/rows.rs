@@ -6,6 +6,7 @@ use std::ops::Range;
 use manyframe_base::InputFile;
 use manyframe_columnar::{Row, RowReader};
 use manyframe_core::{Position, RejectCode, Rejection};
+use memchr::memmem;
 
 use super::container::{Container, LocatedRecords};
 use crate::json::{LocatedRecord, ReadError};
@@ -74,11 +75,35 @@ pub(crate) fn parts_of_rows(num_rows: u64) -> Vec<Option<Range<u64>>> {
     starts.map(|start| Some(start..num_rows.min(start.saturating_add(rows_per_part)))).collect()
 }
 
+/// So many zeros in a row are no text that somebody wrote: a part of the file was never written.
+const LEAST_ZEROS: usize = 16;
+
 fn body_of_row(row: Row) -> RawBody {
+    let malformed = |detail: String| RawBody::Broken {
+        rejection: Rejection::new(RejectCode::MalformedRecord, detail),
+        head: Vec::new(),
+    };
     match row {
-        Row::Json(text) => RawBody::Json(text.into_bytes()),
-        Row::Broken { detail } => {
-            RawBody::Broken { rejection: Rejection::new(RejectCode::MalformedRecord, detail), head: Vec::new() }
+        // An escaped backslash before `u0000` has another one before it, so that these do not follow each other.
+        Row::Json(text) if memmem::find(text.as_bytes(), r"\u0000".repeat(LEAST_ZEROS).as_bytes()).is_some() => {
+            malformed("a value of the row has zeros in place of text".to_owned())
         }
+        Row::Json(text) => RawBody::Json(text.into_bytes()),
+        Row::Broken { detail } => malformed(detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_zeros_is_none() {
+        let is_read = |caption: &str| {
+            let text = serde_json::json!({ "id": 1, "caption": caption }).to_string();
+            matches!(body_of_row(Row::Json(text)), RawBody::Json(_))
+        };
+        assert!(is_read("A cat.") && is_read(&"\0".repeat(15)) && is_read(&r"\u0000".repeat(40)));
+        assert!(!is_read(&"\0".repeat(16)) && !is_read(&format!("a cap{}", "\0".repeat(40))));
     }
 }

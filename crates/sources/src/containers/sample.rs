@@ -183,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_cannot_be_decoded_is_one_nevertheless() {
+        for ending in ["avif", "heic", "0.JXL", "ppm"] {
+            assert!(sample(&[(ending, ""), ("text", "A cat.")]).contains(r#""image":true"#), "{ending}");
+        }
+        assert!(!sample(&[("cls", "7"), ("text", "A cat.")]).contains("image"));
+    }
+
+    #[test]
     fn two_files_with_a_field_say_the_same_or_are_no_sample() {
         let json = r#"{"caption":"A b\u00e9ach."}"#;
         for files in [[("caption", "A béach.\n"), ("json", json)], [("json", json), ("caption", "A béach.")]] {

@@ -6,11 +6,12 @@
 //! ```
 //!
 //! It only guesses: text may look like the start of a record. A wrong guess costs at most the records up to the next
-//! right guess.
+//! right guess. Records of one line that begin with a key with which none has begun are found by what follows them: see
+//! [`first_in_row`].
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
-use crate::json::grammar::is_space;
+use crate::json::grammar::{Grammar, ScanStep, is_space};
 
 /// Keys with which records begin differ within a file, but not much.
 const MAX_OPENINGS: usize = 16;
@@ -87,6 +88,37 @@ impl Anchors {
     /// Maximum length of the start of a record, in bytes.
     pub(crate) fn max_length(&self) -> usize {
         self.lead.len() + self.openings.iter().map(Vec::len).max().unwrap_or(0)
+    }
+}
+
+/// How many bytes of a damaged record, and of what follows it, are followed to find out where it ends.
+const MAX_FOLLOWED_BYTES: usize = 4 << 20;
+
+/// Where the first of the objects begins that follow each other, with commas in between, to the end of some bytes: `bytes` begin with
+/// a damaged record, and end where a record begins that is known by its first key, or with the last record of the file. An object
+/// inside of a record is never such: something else follows it, or the last of its list.
+pub(crate) fn first_in_row(bytes: &[u8]) -> Option<usize> {
+    let mut num_left = MAX_FOLLOWED_BYTES;
+    let is_after_comma = |at: &usize| bytes.split_at(*at).0.trim_ascii_end().ends_with(b",");
+    let mut starts = memchr_iter(b'{', bytes).filter(is_after_comma);
+    starts.find(|&at| {
+        let row = bytes.split_at(at).1;
+        opening_of(row).is_some() && is_row(row, &mut num_left)
+    })
+}
+
+/// Whether some bytes are objects with commas in between. Not where following them takes more than what is left.
+fn is_row(mut row: &[u8], num_left: &mut usize) -> bool {
+    loop {
+        let mut grammar = Grammar::new();
+        let step = grammar.advance(row.get(..*num_left).unwrap_or(row));
+        *num_left -= grammar.position().min(*num_left);
+        let ScanStep::Complete(end) = step else { return false };
+        let rest = row.split_at(end).1.trim_ascii_start();
+        row = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
+        if row.is_empty() || rest.len() == row.len() {
+            return row.is_empty();
+        }
     }
 }
 

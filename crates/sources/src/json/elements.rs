@@ -2,15 +2,15 @@
 //!
 //! Rules for damaged files:
 //! * A record ends at its closing brace, if a comma, a bracket, another brace or the end of the file follows.
-//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are kept, and
-//!   fail to parse.
+//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`], and [`first_in_row`] for records that begin
+//!   in a new way. Its bytes are kept, and fail to parse.
 //! * Without a known start of records, damage goes on to the end of the file.
 //! * Brackets and commas between records are not checked, so that arrays written one after another can be read; but a
 //!   file that begins with a bracket must end with one.
 
 use std::io::{self, Read};
 
-use crate::json::anchor::{Anchors, LearnedFrom};
+use crate::json::anchor::{Anchors, LearnedFrom, first_in_row};
 use crate::json::grammar::{Grammar, ScanStep, is_space};
 use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, unclosed, whole};
 use crate::json::sniff::{NotRecords, SNIFFED_BYTES, byte_order_mark_length};
@@ -243,6 +243,7 @@ impl<R: Read> Elements<R> {
         loop {
             let bytes = self.window.bytes();
             if let Some(next) = self.anchors.find(bytes, from) {
+                let next = first_in_row(bytes.split_at(next).0).unwrap_or(next);
                 return Ok(Extent::Damaged(self.end_before(next)));
             }
             if is_overlong(bytes.len()) {
@@ -250,7 +251,9 @@ impl<R: Read> Elements<R> {
             }
             from = bytes.len().saturating_sub(self.anchors.max_length()).max(1);
             if !self.window.grow()? {
-                return Ok(Extent::Damaged(self.end_of_last()));
+                let end = self.end_of_last();
+                let next = first_in_row(self.window.bytes().get(..end).unwrap_or_default());
+                return Ok(Extent::Damaged(next.map_or(end, |next| self.end_before(next))));
             }
         }
     }

@@ -103,6 +103,11 @@ impl Grammar {
         }
     }
 
+    /// The bytes of the input that were followed.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// The first `num_bytes` of the input are no longer part of it.
     pub(crate) fn forget(&mut self, num_bytes: usize) {
         self.at = self.at.saturating_sub(num_bytes);

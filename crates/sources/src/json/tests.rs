@@ -224,7 +224,53 @@ fn many_ways_to_begin_do_not_slow_recovery_down() {
     assert!(found.len() > 2);
 }
 
+/// Records whose keys are in another order each time.
+fn shuffled_records() -> impl Strategy<Value = Vec<Vec<(&'static str, serde_json::Value)>>> {
+    let text = prop_oneof!["[a-z ]{0,9}", r#"[{}\[\]",:a1 \\\n]{0,20}"#];
+    let turn = text.clone().prop_map(|text| json!({"from": "human", "value": text}));
+    let record = (text, prop::collection::vec(turn, 0..4), any::<bool>()).prop_map(|(text, turns, is_good)| {
+        vec![("id", json!(text)), ("conversations", json!(turns)), ("good", json!(is_good)), ("image", json!("1.jpg"))]
+    });
+    prop::collection::vec(record.prop_flat_map(|fields| Just(fields).prop_shuffle()), 2..9)
+}
+
 proptest! {
+    #[test]
+    fn a_brace_or_quote_that_is_missing_costs_one_record_however_records_begin(
+        records in shuffled_records(),
+        between in prop_oneof![Just(","), Just(", "), Just(" , ")],
+        damaged in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let mut texts: Vec<String> = records.iter().map(|fields| {
+            let fields = fields.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(between))
+        }).collect();
+        let damaged = damaged.index(texts.len());
+        let text = &mut texts[damaged];
+        // Its last brace, or a quote that begins or ends a string outside of lists; the first key of a file says what it is.
+        let mut places = vec![text.len() - 1];
+        for name in ["\"good\":", "\"image\":\"1.jpg\""].into_iter().filter(|_| damaged > 0) {
+            let start = text.find(name).unwrap();
+            places.extend(text[start..start + name.len()].match_indices('"').map(|(at, _)| start + at));
+        }
+        text.remove(*at.get(&places));
+        let (mut bytes, mut ranges) = (b"[".to_vec(), Vec::new());
+        for (number, text) in texts.iter().enumerate() {
+            bytes.extend_from_slice(if number > 0 { between.as_bytes() } else { b"" });
+            ranges.push(bytes.len()..bytes.len() + text.len());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes.push(b']');
+        let found = read(&bytes);
+        check_places(&bytes, &found);
+        let mut found: Vec<_> = found.iter().map(range_of).collect();
+        prop_assert_eq!(found.len(), ranges.len());
+        // The last one may hide the end of the array.
+        found[damaged].end = ranges[damaged].end;
+        prop_assert_eq!(found, ranges);
+    }
+
     #[test]
     fn a_good_file_gives_its_records(records in records(), layout in layouts()) {
         let File { bytes, records } = file(&records, layout);

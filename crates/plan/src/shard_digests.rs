@@ -1,0 +1,143 @@
+//! Whether shards of a dataset are those that its manifest names: what is reused or replayed is written anew, and any damage would
+//! get a digest of its own.
+//!
+//! A shard is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps those of its
+//! own shards, so that the next one reads none. Shards at stores are not looked at: stores compare digests themselves.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use manyframe_base::{Executor, FileAccess, FileError, is_url, write_json};
+use manyframe_core::Digest;
+use manyframe_media::MediaIdentity;
+use serde::{Deserialize, Serialize};
+
+use crate::error::PlanError;
+
+/// A shard and the digest that a manifest states of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedShard {
+    /// Its file.
+    pub path: PathBuf,
+    /// The digest of the bytes that it should have.
+    pub digest: Digest,
+}
+
+/// The digests of shards that are known, or were computed.
+pub(crate) struct ShardDigests {
+    path: PathBuf,
+    known: Mutex<BTreeMap<PathBuf, KnownShard>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct KnownShard {
+    /// The [`MediaIdentity`] of the file.
+    identity: u64,
+    digest: Digest,
+}
+
+fn known_path(work: &Path) -> PathBuf {
+    work.join("shards.json")
+}
+
+/// Keeps the digests of shards that a build has just written, as they are now.
+///
+/// # Errors
+///
+/// If the work directory cannot be written.
+pub fn keep_shard_digests(work: &Path, shards: impl Iterator<Item = StatedShard>) -> Result<(), FileError> {
+    let digests = ShardDigests::open(work);
+    for StatedShard { path, digest } in shards {
+        // One that is gone already is nothing to know of.
+        let Ok(MediaIdentity(identity)) = MediaIdentity::of_file(&FileAccess::default(), &path) else { continue };
+        digests.lock().insert(path, KnownShard { identity, digest });
+    }
+    digests.save()
+}
+
+impl ShardDigests {
+    /// What a work directory knows. A damaged list counts as empty: digests can be computed again.
+    pub(crate) fn open(work: &Path) -> Self {
+        let path = known_path(work);
+        let text = path.is_file().then(|| std::fs::read(&path).ok()).flatten();
+        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { path, known: Mutex::new(known) }
+    }
+
+    /// Those of some shards on this machine that have other bytes than stated. What cannot be read is left to whoever needs it.
+    pub(crate) fn damaged(
+        &self,
+        shards: Vec<StatedShard>,
+        executor: Executor<'_>,
+    ) -> Result<Vec<StatedShard>, PlanError> {
+        let here = shards.into_iter().filter(|shard| !is_url(&shard.path)).map(Ok);
+        let mut damaged = Vec::new();
+        let compare = |shard: StatedShard| {
+            let found = self.of(&shard.path);
+            (shard, found)
+        };
+        executor.ordered_map(2).run(here, compare, |(shard, found)| {
+            damaged.extend(found.is_some_and(|found| found != shard.digest).then_some(shard));
+            Ok::<_, PlanError>(())
+        })?;
+        self.save()?;
+        Ok(damaged)
+    }
+
+    fn of(&self, path: &Path) -> Option<Digest> {
+        let MediaIdentity(identity) = MediaIdentity::of_file(&FileAccess::default(), path).ok()?;
+        let known = self.lock().get(path).copied();
+        if let Some(KnownShard { digest, .. }) = known.filter(|known| known.identity == identity) {
+            return Some(digest);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path).ok()?).ok()?;
+        let digest = Digest(*hasher.finalize().as_bytes());
+        self.lock().insert(path.to_owned(), KnownShard { identity, digest });
+        Some(digest)
+    }
+
+    /// Keeps what is known of shards that are still there.
+    fn save(&self) -> Result<(), FileError> {
+        let mut known = self.lock();
+        known.retain(|path, _| path.exists());
+        if known.is_empty() && !self.path.exists() {
+            return Ok(());
+        }
+        write_json(&self.path, &*known).map(drop)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, KnownShard>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_base::{NoProgress, write_atomic};
+
+    use super::*;
+
+    #[test]
+    fn a_shard_is_read_again_only_if_it_is_another_file_or_was_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.tar");
+        write_atomic(&path, b"abc").unwrap();
+        let stated = || StatedShard { path: path.clone(), digest: Digest::of(b"abc") };
+        let pool = rayon::ThreadPoolBuilder::new().build().unwrap();
+        let executor = Executor { pool: &pool, progress: &NoProgress };
+        let damaged = |stated: StatedShard| ShardDigests::open(folder.path()).damaged(vec![stated], executor).unwrap();
+        assert_eq!(damaged(stated()), []);
+        // What is kept counts as long as the identity does.
+        let other = StatedShard { digest: Digest::of(b"abd"), ..stated() };
+        keep_shard_digests(folder.path(), [other.clone()].into_iter()).unwrap();
+        assert_eq!(damaged(other.clone()), []);
+        write_atomic(&path, b"abc").unwrap();
+        assert_eq!(damaged(other.clone()), [other]);
+        assert_eq!(damaged(stated()), []);
+        let gone = StatedShard { path: folder.path().join("1.tar"), ..stated() };
+        assert_eq!(damaged(gone), []);
+    }
+}
