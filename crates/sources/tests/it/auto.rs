@@ -93,6 +93,7 @@ fn published_shapes_without_media_or_with_their_own_are_read_as_their_kind_does(
         &[
             (r#"{"text": "ho"}"#, r#"A "ho""#),
             (r#"{"text": "ho", "image": null}"#, r#"A "ho""#),
+            (r#"{"text": "ho", "url": "https://example.org/a.jpg", "from": "a.txt", "module": "a.ts"}"#, r#"A "ho""#),
             (r#"{"question": "hi", "answer": "ho", "videoID": "a"}"#, "unexpected_schema"),
             (r#"{"instruction": "hi", "output": "ho"}"#, r#"U "hi" A "ho""#),
             (r#"{"video": "a.mp4", "QA": [{"i": "x", "q": "hi", "a": "ho"}]}"#, r#"U [video a.mp4] "x\nhi" A "ho""#),
@@ -249,6 +250,9 @@ fn what_would_be_lost_rejects_its_record() {
         ),
         (r#"{"question": "q", "options": ["red", "blue"], "answer": "B"}"#, "\"options\" are not in the question"),
         (r#"{"image": "a.jpg", "image2": "b.jpg", "caption": "c"}"#, "\"image2\" names another medium"),
+        (r#"{"text": "t", "screenshot": "a.png"}"#, "\"screenshot\" names another medium"),
+        (r#"{"text": "t", "files": ["a.mp4"]}"#, "\"files\" names another medium"),
+        (r#"{"text": "t", "page": {"bytes": true, "path": null}}"#, "\"page\" names another medium"),
         (r#"{"image": "a.jpg", "images": ["b.jpg"], "caption": "c"}"#, "both name media"),
         (r#"{"image": "", "question": "<image>What?", "answer": "a"}"#, "a turn has <image>"),
         (r#"{"query": "<img>a.png</img>What?", "response": "a"}"#, "between <img> and </img>"),
