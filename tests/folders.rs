@@ -173,6 +173,109 @@ fn of_several_captions_the_one_that_is_called_so_is_written_into_the_file() {
     assert!(sample["prompt"].as_str().unwrap().contains("Long, and more."), "{sample}");
 }
 
+#[test]
+fn of_sets_with_the_same_names_each_gets_its_own_images() {
+    for (annotations, images) in [
+        (["alpha.json", "beta.json"], ["alpha/images", "beta/images"]),
+        (["ann_train.json", "ann_extra.json"], ["images_extra", "images_train"]),
+        (["a/mix.json", "b/mix.json"], ["a/images", "b/images"]),
+    ] {
+        let home = home();
+        for (index, name) in annotations.iter().enumerate() {
+            write(
+                home.path(),
+                name,
+                json!([caption("0.jpg"), caption("1.jpg")]).to_string().replace("Of ", &format!("Of {index} ")),
+            );
+            photos(home.path(), &[&format!("{}/0.jpg", images[index]), &format!("{}/1.jpg", images[index])]);
+        }
+        // Equal files would be duplicates, or copies of which either will do.
+        for (index, place) in images.iter().enumerate() {
+            for number in 0..2 {
+                let photo = photo(10 * (index as u32 + 1) + number, 64 + 16 * index as u32, 48);
+                write(home.path(), &format!("{place}/{number}.jpg"), photo);
+            }
+        }
+        assert_built(home.path(), &[(&["Of 0"], 1), (&["Of 0"], 1), (&["Of 1"], 1), (&["Of 1"], 1)]);
+        let toml: toml::Table = toml::from_str(&pipeline(home.path())).unwrap();
+        for source in toml["source"].as_array().unwrap() {
+            let (name, media) = (source["annotations"].as_str().unwrap(), source["media"].as_str().unwrap());
+            let stem = name.strip_prefix("${here}/").unwrap();
+            let index = annotations.iter().position(|name| *name == stem).unwrap();
+            let own = images.iter().find(|place| {
+                let word = annotations[index].trim_start_matches("ann_").split(['.', '/']).next().unwrap();
+                place.contains(word)
+            });
+            assert_eq!(media, format!("${{here}}/{}", own.unwrap()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn where_nothing_tells_the_right_images_none_are_guessed() {
+    let home = home();
+    write(home.path(), "mix.json", json!([caption("0.jpg"), caption("1.jpg")]).to_string());
+    for (index, place) in ["red", "blue"].iter().enumerate() {
+        for number in 0..2 {
+            write(
+                home.path(),
+                &format!("{place}/{number}.jpg"),
+                photo(10 * index as u32 + number, 64 + 16 * index as u32, 48),
+            );
+        }
+    }
+    let said = stdout(&["init", &text(home.path(), ""), "--output", &text(home.path(), "p.toml")]);
+    assert!(said.contains("0 of 2 media found") && said.contains("nothing tells the right ones"), "{said}");
+    let file = fs::read_to_string(home.path().join("p.toml")).unwrap();
+    assert!(file.contains("# media = \"${here}/blue\" or \"${here}/red\"    # which of them?"), "{file}");
+    assert!(!file.contains("\nmedia = "), "{file}");
+    // Of copies, either will do.
+    fs::remove_dir_all(home.path().join("red")).unwrap();
+    fs::create_dir(home.path().join("red")).unwrap();
+    for number in 0..2 {
+        fs::copy(home.path().join(format!("blue/{number}.jpg")), home.path().join(format!("red/{number}.jpg")))
+            .unwrap();
+    }
+    assert_built(home.path(), &[(&["Of 0.jpg"], 1), (&["Of 1.jpg"], 1)]);
+}
+
+#[test]
+fn a_directory_that_is_called_after_splits_holds_nothing_out() {
+    let home = home();
+    let data = home.path().join("train_val_dirs");
+    photos(&data, &["0.jpg", "1.jpg"]);
+    write(&data, "train.json", json!([caption("0.jpg")]).to_string());
+    write(&data, "val.json", json!([caption("1.jpg")]).to_string());
+    fs::copy(home.path().join("tokenizer.model"), data.join("tokenizer.model")).unwrap();
+    let (said, _) = assert_built(&data, &[(&["Of 0.jpg"], 1)]);
+    assert_eq!(said.matches("which is not trained on").count(), 1, "{said}");
+}
+
+#[test]
+fn questions_and_answers_in_two_files_find_images_that_are_called_after_another_part() {
+    let home = home();
+    photos(home.path(), &["val2014/COCO_val2014_000000000042.jpg"]);
+    let question = json!({"questions": [{"image_id": 42, "question": "What?", "question_id": 1}]});
+    let answer =
+        json!({"annotations": [{"image_id": 42, "question_id": 1, "multiple_choice_answer": "sand", "answers": []}]});
+    write(home.path(), "questions.json", question.to_string());
+    write(home.path(), "annotations.json", answer.to_string());
+    assert_built(home.path(), &[(&["What?", "sand"], 1)]);
+}
+
+#[test]
+fn of_several_captions_in_a_list_the_first_is_written_into_the_file() {
+    let home = home();
+    photos(home.path(), &["1.jpg", "2.jpg"]);
+    let records = [
+        json!({"image": "1.jpg", "captions": ["A beach.", "Sand."]}),
+        json!({"image": "2.jpg", "captions": ["A cat.", "Fur."]}),
+    ];
+    write(home.path(), "flickr.jsonl", lines(&records));
+    assert_built(home.path(), &[(&["A beach."], 1), (&["A cat."], 1)]);
+    assert!(pipeline(home.path()).contains("fields = { caption = \"captions[0]\" }"));
+}
+
 /// A zip of what is in a directory, as Python writes it.
 fn zip(directory: &Path, name: &str, files: &[&str]) {
     let arguments = [&["-m", "zipfile", "-c", name], files].concat();

@@ -34,7 +34,7 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    answer(ErrorAnswer {
+    answer(&ErrorAnswer {
         error: error.to_string().trim_end().to_owned(),
         exit_code: USAGE_ERROR,
         problems: Vec::new(),
@@ -43,10 +43,10 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
 }
 
 /// Prints an error as the answer of a command that was asked for JSON, and has given no other.
-fn answer(error: ErrorAnswer) {
+fn answer(error: &ErrorAnswer) {
     if crate::output::answers_json() && !crate::output::has_answered() {
         // There is nowhere to report that it cannot be printed.
-        _ = crate::output::print_json(&error);
+        _ = crate::output::print_json(error);
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         _ if is_usage_error(error) => USAGE_ERROR,
         _ => FAILED,
     };
-    answer(ErrorAnswer { error: causes, exit_code, problems });
+    answer(&ErrorAnswer { error: causes, exit_code, problems });
     ExitCode::from(exit_code)
 }
 

@@ -194,7 +194,9 @@ fn flow(source: &SourceSummary, reasons: &[RejectCode]) -> Vec<FlowPart> {
     );
     parts.push(part("other reasons", "reasons".to_owned(), rejected(others)));
     let all: u64 = parts.iter().map(|part| part.number).sum();
-    parts.iter_mut().for_each(|part| part.share = share(part.number as f64, all as f64));
+    for part in &mut parts {
+        part.share = share(part.number as f64, all as f64);
+    }
     parts
 }
 

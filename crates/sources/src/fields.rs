@@ -194,6 +194,9 @@ pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>)
                 _ => Err(unexpected_schema(format!("an entry of {name:?} has neither bytes nor a path"))),
             },
         },
+        (Value::List(_), _) => Err(unexpected_schema(format!(
+            "{name:?} has a list in place of a path; of a video in frames, name the directory that has them"
+        ))),
         (Value::Null, _) => Err(unexpected_schema(format!("an entry of {name:?} is null, expected a path"))),
         (Value::Text(_), _) => Err(unexpected_schema(format!("an entry of {name:?} is empty, expected a path"))),
         (other, _) => Err(wrong_type(name, other, "a path, a list of paths, or objects with a path")),

@@ -49,6 +49,6 @@ pub use needles::{NeedleOptions, NeedlePlace, Permutations, UnequalOptions};
 pub use options::{
     Captions, JoinOptions, LeadingAnswer, Merge, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles,
 };
-pub use question::answer_in_list;
+pub use question::choice_in_list;
 pub use raw::{AnnotationFile, Member, Raw, RawBody, Split};
 pub use source::{RawRecords, Source, SourceSpec, open, open_with};

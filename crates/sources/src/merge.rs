@@ -20,9 +20,6 @@ use manyframe_core::{
 use crate::error::SourceError;
 use crate::raw::{Raw, RawBody};
 
-/// Turns of a merged conversation, where the options set no bound.
-pub(crate) const DEFAULT_MAX_TURNS: usize = 40;
-
 /// Rejected records that a run may have in it.
 const MAX_REJECTED: usize = 100;
 

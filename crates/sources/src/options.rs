@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::lookup::pattern_parts;
-use crate::merge::DEFAULT_MAX_TURNS;
 use crate::needles::NeedleOptions;
+
+/// Turns of a merged conversation, where the options set no bound.
+pub(crate) const DEFAULT_MAX_TURNS: usize = 40;
 
 /// How a reader decides what upstream leaves undecided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use crate::syntax::object_of;
 use crate::value::{Object, Value};
 
 /// The fields with a caption, in order of preference.
-pub(crate) const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
+pub(crate) const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions", "caption_str"];
 
 /// One of the questions of the options, chosen by the identity of the record: the same in every run and every subset. `default`
 /// if there are none.
@@ -26,23 +26,27 @@ pub(crate) fn question_of(path: &str, default: &str, context: &RecordContext<'_>
 /// Lists with answers to the question of a record, as VQA has them.
 const LISTS_OF_ANSWERS: &[&str] = &["answers", "direct_answers", "label"];
 
-/// Where the answer of a record is that has a list of them beside its question, as the option `fields` names it: of VQAv2 the one that it
-/// says is the most common, of others that one.
-pub fn answer_in_list(record: &[u8]) -> Option<String> {
-    answer_in(&object_of(record).ok()?)
+/// Of a record with several answers or captions, the name of what is one of them, and the one that is usual, as the option `fields` names
+/// them: the most common answer, of VQAv2 the one that it says is that; the first caption.
+pub fn choice_in_list(record: &[u8]) -> Option<(&'static str, String)> {
+    choice_in(&object_of(record).ok()?)
 }
 
-/// As [`answer_in_list`].
-pub(crate) fn answer_in(row: &Object<'_>) -> Option<String> {
-    row.get_filled(QUESTIONS)?;
-    let list = LISTS_OF_ANSWERS.iter().find_map(|name| match row.get(name)? {
-        Value::List(items) => Some((name, items.first()?)),
+/// As [`choice_in_list`].
+pub(crate) fn choice_in(row: &Object<'_>) -> Option<(&'static str, String)> {
+    let first = |name: &str| match row.get(name)? {
+        Value::List(items) => items.first(),
         _ => None,
-    });
-    match list? {
-        _ if row.get("multiple_choice_answer").is_some() => Some("multiple_choice_answer".to_owned()),
-        (name, Value::Text(_)) => Some(format!("most_common({name})")),
-        (name, Value::Object(first)) if first.get("answer").is_some() => Some(format!("most_common({name}.answer)")),
-        _ => None,
+    };
+    if row.get_filled(QUESTIONS).is_none() {
+        let (name, _) = row.get_any(CAPTIONS)?;
+        return first(name)?.as_text().map(|_| ("caption", format!("{name}[0]")));
     }
+    let answer = match LISTS_OF_ANSWERS.iter().find_map(|name| Some((name, first(name)?)))? {
+        _ if row.get("multiple_choice_answer").is_some() => "multiple_choice_answer".to_owned(),
+        (name, Value::Text(_)) => format!("most_common({name})"),
+        (name, Value::Object(entry)) if entry.get("answer").is_some() => format!("most_common({name}.answer)"),
+        _ => return None,
+    };
+    Some(("answer", answer))
 }

@@ -98,7 +98,9 @@ pub(crate) fn named_images(raw: &Raw, context: &ParseContext<'_>) -> Vec<MediaRe
     _ = rename(&mut row, &context.options.fields);
     let table = embedded(raw, context);
     let mut images = MediaFields::images(IMAGES).read(&row, table.as_ref()).unwrap_or_default();
-    images.iter_mut().for_each(|image| shorten(image, &context.options.media_prefix));
+    for image in &mut images {
+        shorten(image, &context.options.media_prefix);
+    }
     images
 }
 

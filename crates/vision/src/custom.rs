@@ -21,9 +21,8 @@ use crate::tiles::TileGrid;
 /// Any other model, described by its law and its tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["law"]))]
 pub struct Custom {
-    /// What an image costs.
+    /// What an image costs. Default: none, it has to be set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub law: Option<CustomLaw>,
     /// The token that is repeated, as often as an image has features. Default: `<image>`.

@@ -38,6 +38,13 @@ pub(super) fn description(source: &FoundSource) -> String {
             _ = write!(text, " and {} more", more.len());
         }
     }
+    if !source.unclear_media.is_empty() {
+        let places = shown_paths(&source.unclear_media);
+        _ = write!(
+            text,
+            "; files of the same names are in {places}, and nothing tells the right ones: media is for you to set"
+        );
+    }
     if !source.other_media.is_empty() {
         _ = write!(text, "; the same names are also in {}: see that media is right", shown_paths(&source.other_media));
     }

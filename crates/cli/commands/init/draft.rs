@@ -84,6 +84,10 @@ impl Draft<'_> {
         if !source.media.is_empty() {
             _ = writeln!(text, "media = {}", list(&source.media));
         }
+        if !source.unclear_media.is_empty() {
+            let places: Vec<_> = source.unclear_media.iter().map(|path| self.path(path)).collect();
+            _ = writeln!(text, "# media = {}    # which of them?", places.join(" or "));
+        }
         if !source.options.media_prefix.is_empty() {
             _ = writeln!(
                 text,

@@ -1,8 +1,8 @@
-//! Options that choose where records have several of what one is read: answers in a list, or texts beside each other.
+//! Options that choose where records have several of what one is read: answers or captions in a list, or texts beside each other.
 
 use std::path::PathBuf;
 
-use manyframe_sources::{SourceKind, SourceOptions, answer_in_list};
+use manyframe_sources::{SourceKind, SourceOptions, choice_in_list};
 
 use super::sampled::read_some;
 
@@ -14,8 +14,8 @@ pub(super) fn choosing_options(first: &PathBuf) -> Option<SourceOptions> {
     let sampled = read_some(&[first], (SourceKind::Auto, &SourceOptions::default()), 1).ok()?;
     let has = |name: &&&str| sampled.first_fields.get(**name).is_some_and(|value| !value.is_null());
     let record = serde_json::to_vec(&sampled.first_fields).ok()?;
-    let (name, found) = match answer_in_list(&record) {
-        Some(answer) => ("answer", answer),
+    let (name, found) = match choice_in_list(&record) {
+        Some(choice) => choice,
         None => TEXTS.iter().find(has).map(|name| (*name, (*name).to_owned()))?,
     };
     Some(SourceOptions { fields: [(name.to_owned(), found)].into(), ..SourceOptions::default() })

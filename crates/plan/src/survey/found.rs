@@ -58,6 +58,8 @@ pub struct FoundSource {
     pub media: Vec<PathBuf>,
     /// Other directories and archives that have files of the same names.
     pub other_media: Vec<PathBuf>,
+    /// Directories and archives that have files of the same names, of which nothing tells the right one: none is in `media`.
+    pub unclear_media: Vec<PathBuf>,
     /// Directories to which links below `media` lead.
     pub links: Vec<PathBuf>,
     /// Endings of files beside those that were read, of which nothing is read.

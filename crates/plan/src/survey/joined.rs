@@ -46,8 +46,9 @@ fn questions_with_answers(path: &Path, entries: &Entries) -> Vec<SourceOptions> 
     let is_answers =
         |other: &&PathBuf| has(other, &["question_id", "multiple_choice_answer"]) && same_part(path, other);
     let Some(answers) = beside.find(is_answers) else { return Vec::new() };
-    let part = part_of(path).unwrap_or_else(|| "train2014".to_owned());
-    let images = [format!("COCO_{part}_{{image_id:012}}.jpg"), "{image_id:012}.jpg".into(), "{image_id}.jpg".into()];
+    let parts = part_of(path).into_iter().chain(parts_of_pictures(entries)).chain(["train2014".to_owned()]);
+    let images = parts.map(|part| format!("COCO_{part}_{{image_id:012}}.jpg"));
+    let images = images.chain(["{image_id:012}.jpg".into(), "{image_id}.jpg".into()]);
     let options = |image: String| SourceOptions {
         join: vec![JoinOptions {
             table: answers.to_string_lossy().into_owned(),
@@ -57,7 +58,17 @@ fn questions_with_answers(path: &Path, entries: &Entries) -> Vec<SourceOptions> 
         fields: [("image".to_owned(), image), ("answer".to_owned(), "multiple_choice_answer".to_owned())].into(),
         ..SourceOptions::default()
     };
-    images.into_iter().map(options).collect()
+    images.map(options).collect()
+}
+
+/// The parts of COCO that pictures are called after, such as `val2014` of `COCO_val2014_000000000042.jpg`.
+fn parts_of_pictures(entries: &Entries) -> Vec<String> {
+    let part = |directory: &PathBuf| {
+        let names = std::fs::read_dir(directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut parts = names.filter_map(|name| Some(name.strip_prefix("COCO_")?.split_once('_')?.0.to_owned()));
+        parts.next()
+    };
+    entries.pictures.iter().filter_map(|(directory, _)| part(directory)).collect()
 }
 
 /// Whether two files are of one part of the images, as far as they say so.

@@ -65,7 +65,7 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
             Err(_) => {}
         }
     }
-    splits::hold_out(&mut survey.sources);
+    splits::hold_out(&mut survey.sources, paths);
     unused::add_unused(&mut survey, &entries, &archives);
     survey.datasets = entries.datasets;
     survey.tokenizers = entries.tokenizers;
@@ -129,7 +129,7 @@ fn try_options(
     let is_text = !records.is_empty()
         && records.iter().all(|record| record.media.is_empty())
         && read_some(&files, (SourceKind::Text, options), share).is_ok_and(|text| text.records.len() == records.len());
-    let Roots { media, links, num_media, num_found, missing, absent, others } =
+    let Roots { media, links, num_media, num_found, missing, absent, others, unclear } =
         find_roots(Path::new(&group.pattern), &records, entries);
     let prefix = prefix_in_the_way(&absent, entries).filter(|_| options.media_prefix.is_empty());
     let is_score = |name: &&String| ["score", "rating"].iter().any(|word| name.contains(word));
@@ -151,6 +151,7 @@ fn try_options(
         missing,
         media,
         other_media: others,
+        unclear_media: unclear,
         links,
         ignored,
     };

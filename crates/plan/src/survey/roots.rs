@@ -1,5 +1,6 @@
 //! The directories and archives below which the media of some records are.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{MediaLocation, Record};
@@ -20,6 +21,8 @@ pub(super) struct Roots {
     pub(super) absent: Vec<String>,
     /// Places that have as many of the same names as one of `media`, and were not chosen.
     pub(super) others: Vec<PathBuf>,
+    /// Places with the same names, of which none was chosen, because nothing tells the right one.
+    pub(super) unclear: Vec<PathBuf>,
 }
 
 /// A place that has some of the media.
@@ -29,8 +32,15 @@ struct Place {
     num_media: usize,
     /// How many directories lead from the annotations to it.
     distance: usize,
-    /// Whether its path has the name of the annotations, such as `train`.
-    has_name: bool,
+    /// How many words of its path are in the name of the annotations, such as `train`.
+    num_words: usize,
+}
+
+impl Place {
+    /// Whether nothing but its name says which of two places is meant.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.num_media, self.num_words, self.distance) == (other.num_media, other.num_words, other.distance)
+    }
 }
 
 /// A medium that a record names by a path.
@@ -58,13 +68,21 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
             unfound.push(first);
             continue;
         };
-        let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
-        roots.others.extend(rivals.map(|place| place.root.clone()));
         let mut found = vec![first];
         let store = open(&best.root, &best.links);
         if let Some(store) = &store {
             found.extend(pending.extract_if(.., |medium| is_in(store, medium)));
         }
+        let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
+        let is_rival = |place: &&Place| place.is_like(best) && !have_same_files(&best.root, &place.root, &found);
+        let equals: Vec<PathBuf> = rivals.clone().filter(is_rival).map(|place| place.root.clone()).collect();
+        if !equals.is_empty() {
+            roots.unclear.push(best.root.clone());
+            roots.unclear.extend(equals);
+            roots.missing = roots.missing.or_else(|| found.first().map(|medium| format!("{:?}", medium.path)));
+            continue;
+        }
+        roots.others.extend(rivals.map(|place| place.root.clone()));
         let unusable =
             store.map(|store| found.iter().filter_map(|medium| unusable(&store, medium)).collect::<Vec<_>>());
         let unusable = unusable.unwrap_or_default();
@@ -75,6 +93,8 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
     }
     roots.missing = roots.missing.or_else(|| unfound.first().map(|medium| absence(medium.path, entries)));
     roots.absent = unfound.iter().map(|medium| medium.path.to_owned()).collect();
+    roots.unclear.sort();
+    roots.unclear.dedup();
     roots.links.sort();
     roots.links.dedup();
     roots
@@ -144,8 +164,8 @@ fn named_media(record: &Record) -> impl Iterator<Item = Named<'_>> {
     })
 }
 
-/// The places that have a medium, those with the most of the others first; then those with the name of the annotations, then the
-/// nearest.
+/// The places that have a medium, those with the most of the others first; then those whose paths have words of the name of the
+/// annotations, then the nearest.
 fn places_of(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entries: &Entries) -> Vec<Place> {
     let has_it = |directory: &&PathBuf| on_disk(directory, medium.path).exists();
     let elsewhere = directory_of_absolute(medium, others).filter(|it| !entries.directories.contains(it));
@@ -155,12 +175,12 @@ fn places_of(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entri
     let place = |(root, links): (&PathBuf, Vec<PathBuf>)| {
         let store = open(root, &links).filter(|store| is_in(store, medium))?;
         let num_media = 1 + others.iter().filter(|other| is_in(&store, other)).count();
-        let has_name = has_name_of(root, annotations);
-        Some(Place { root: root.clone(), links, num_media, distance: distance(annotations, root), has_name })
+        let num_words = num_shared_words(root, annotations);
+        Some(Place { root: root.clone(), links, num_media, distance: distance(annotations, root), num_words })
     };
     let mut places: Vec<Place> = directories.chain(archives).filter_map(place).collect();
     places.sort_by(|a, b| {
-        let most_first = (b.num_media, b.has_name).cmp(&(a.num_media, a.has_name));
+        let most_first = (b.num_media, b.num_words).cmp(&(a.num_media, a.num_words));
         most_first.then_with(|| (a.distance, &a.root).cmp(&(b.distance, &b.root)))
     });
     places
@@ -177,12 +197,32 @@ fn directory_of_absolute(medium: &Named<'_>, others: &[Named<'_>]) -> Option<Pat
     Some(if holds_all.parent().is_some() { holds_all } else { own }.to_owned())
 }
 
-/// Whether the last name of a place begins or ends with that of the annotations: `train.json` and `train_images`, or `images/train`.
-fn has_name_of(root: &Path, annotations: &Path) -> bool {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let (root, name) = (stem(root), stem(annotations));
-    let name = name.split(['*', '?']).next().unwrap_or_default().trim_matches(['-', '_']);
-    !name.is_empty() && (root.starts_with(name) || root.ends_with(name))
+/// How many words of the name of the annotations are in the path of a place, behind what the two paths share: `ann_train.json` and
+/// `images_train`, `beta.json` and `beta/images`.
+fn num_shared_words(root: &Path, annotations: &Path) -> usize {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let name = words(&annotations.file_stem().unwrap_or_default().to_string_lossy());
+    let num_shared = root.components().zip(annotations.components()).take_while(|(a, b)| a == b).count();
+    let rest: PathBuf = root.components().skip(num_shared).collect();
+    let rest = rest.to_string_lossy().to_lowercase();
+    let path = words(&rest);
+    // `train.json` and `trainimages`, too.
+    let is_in =
+        |word: &&String| path.contains(*word) || path.iter().any(|it| it.starts_with(*word) || it.ends_with(*word));
+    name.iter().filter(is_in).count()
+}
+
+/// Whether two places have files of the same sizes under some names: copies, of which either will do.
+fn have_same_files(one: &Path, other: &Path, media: &[Named<'_>]) -> bool {
+    const NUM_COMPARED: usize = 16;
+    let size = |root: &Path, path: &str| on_disk(root, path).metadata().ok().map(|metadata| metadata.len());
+    media.iter().take(NUM_COMPARED).all(|medium| {
+        let sizes = (size(one, medium.path), size(other, medium.path));
+        sizes.0.is_some() && sizes.0 == sizes.1
+    })
 }
 
 /// How many names the paths of two places do not share.

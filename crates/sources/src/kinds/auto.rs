@@ -27,7 +27,7 @@ use crate::fields::{
 use crate::interleaved::{document_of, read_document, read_placeholders};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
-use crate::question::{CAPTIONS, answer_in, question_of};
+use crate::question::{CAPTIONS, choice_in, question_of};
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::unread::{ReadRecord, reject_lost};
@@ -93,15 +93,24 @@ fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Resu
     let Some((name, caption)) = caption else {
         let found = names_of(row);
         let expected = "a conversation, a question with its answer, or an image or video with a caption";
-        let advice = match answer_in(row) {
-            Some(answer) => format!("the answer is in a list: fields = {{ answer = {answer:?} }}"),
+        let advice = match choice_in(row) {
+            Some((name, found)) => format!("there is a list of them: fields = {{ {name} = {found:?} }}"),
             None => "`fields` gives them other names".to_owned(),
         };
         return Err(unexpected_schema(format!("found the fields {found}, expected {expected}; {advice}")));
     };
-    let Some(caption) = caption.as_text() else { return Err(wrong_type(name, caption, "a string")) };
+    let caption = match caption {
+        Value::Text(caption) => caption,
+        Value::List(items) if items.len() > 1 && items.iter().all(|item| item.as_text().is_some()) => {
+            let detail =
+                format!("{name:?} is a list of {} strings: fields = {{ caption = \"{name}[0]\" }}", items.len());
+            return Err(unexpected_schema(detail));
+        }
+        Value::List(items) if let [Value::Text(caption)] = items.as_slice() => caption,
+        other => return Err(wrong_type(name, other, "a string")),
+    };
     let question = question_of(first_path(&media), default_question(&media), context);
-    let turns = vec![DraftTurn::text(Role::User, question), DraftTurn::text(Role::Assistant, caption)];
+    let turns = vec![DraftTurn::text(Role::User, question), DraftTurn::text(Role::Assistant, caption.as_ref())];
     Ok(Draft { subset, turns, media, ..Draft::default() })
 }
 

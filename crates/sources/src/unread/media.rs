@@ -25,11 +25,13 @@ pub(super) fn reject_other_media(record: &ReadRecord<'_, '_>) -> Result<(), Reje
     [IMAGES, VIDEOS].iter().try_for_each(|names| reject_second(row, names))?;
     let known = || IMAGES.iter().chain(VIDEOS);
     let read = Read::of(record);
-    // A document may say which file it is from.
-    if record.draft.is_document && read.num_media == 0 {
-        return Ok(());
-    }
-    let is_other = |name: &&str| !known().any(|known| known == name) && read.is_another(row, name);
+    // A document may say which file it is from; bytes, several files, and what is called a picture are its own.
+    let is_from = record.draft.is_document && read.num_media == 0;
+    let is_its_own =
+        |name: &str| is_called_picture(name) || matches!(row.get(name), Some(Value::Object(_) | Value::List(_)));
+    let is_other = |name: &&str| {
+        !known().any(|known| known == name) && (!is_from || is_its_own(name)) && read.is_another(row, name)
+    };
     match row.names().find(is_other) {
         Some(name) => Err(unexpected_schema(format!(
             "{name:?} names another medium; expected a list in one field, or fields = {{ image = … }}, which names the only one"
@@ -57,6 +59,13 @@ fn only<'v, 'r>(value: &'v Value<'r>) -> &'v Value<'r> {
         Value::List(items) if items.len() == 1 => items.first().unwrap_or(value),
         value => value,
     }
+}
+
+fn is_called_picture(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["image", "img", "picture", "photo", "screenshot", "thumbnail", "figure", "video"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// The media that are read.

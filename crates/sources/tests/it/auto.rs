@@ -70,10 +70,18 @@ fn captions_answer_a_question() {
             (r#"{"file_name": "a.PNG", "text": "ho"}"#, r#"U [a.PNG] "Describe this image." A "ho""#),
             (r#"{"file_name": "a.MP4", "text": "ho"}"#, r#"U [video a.MP4] "Describe this video." A "ho""#),
             (r#"{"image": "a.jpg", "caption": ["ho", "he"]}"#, "unexpected_schema"),
+            (r#"{"image": "a.jpg", "caption": ["ho"]}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
+            (r#"{"image": "a.jpg", "caption_str": "ho"}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
             (r#"{"image": "a.jpg", "label": 3}"#, "unexpected_schema"),
             (r#"{"url": "https://example.org/a.jpg", "caption": "ho"}"#, "unexpected_schema"),
         ],
     );
+    let several = r#"{"image": "a.jpg", "caption": ["ho", "he"]}"#;
+    assert_rejected(&SourceOptions::default(), several, &["fields = { caption = \"caption[0]\" }"]);
+    let second = r#"U [a.jpg] "Describe this image." A "he""#;
+    check_with(Auto, &with_field("caption", "caption[1]"), &[(several, second)]);
+    let frames = r#"{"videos": [["f/0.jpg", "f/1.jpg"]], "question": "q", "answer": "a"}"#;
+    assert_rejected(&SourceOptions::default(), frames, &["name the directory that has them"]);
     let options = SourceOptions { questions: vec!["hi".into()], ..SourceOptions::default() };
     check_with(Auto, &options, &[(r#"{"image": "a.jpg", "caption": "ho"}"#, r#"U [a.jpg] "hi" A "ho""#)]);
 }
@@ -85,6 +93,7 @@ fn published_shapes_without_media_or_with_their_own_are_read_as_their_kind_does(
         &[
             (r#"{"text": "ho"}"#, r#"A "ho""#),
             (r#"{"text": "ho", "image": null}"#, r#"A "ho""#),
+            (r#"{"text": "ho", "url": "https://example.org/a.jpg", "from": "a.txt", "module": "a.ts"}"#, r#"A "ho""#),
             (r#"{"question": "hi", "answer": "ho", "videoID": "a"}"#, "unexpected_schema"),
             (r#"{"instruction": "hi", "output": "ho"}"#, r#"U "hi" A "ho""#),
             (r#"{"video": "a.mp4", "QA": [{"i": "x", "q": "hi", "a": "ho"}]}"#, r#"U [video a.mp4] "x\nhi" A "ho""#),
@@ -168,7 +177,7 @@ fn an_answer_can_be_an_entry_of_a_list() {
     for (text, answer) in [(text_vqa, "most_common(answers)"), (vqa, "multiple_choice_answer")] {
         let cure = format!("fields = {{ answer = {answer:?} }}");
         assert_rejected(&SourceOptions::default(), &format!("[{text}]"), &[&cure]);
-        assert_eq!(manyframe_sources::answer_in_list(text.as_bytes()).as_deref(), Some(answer));
+        assert_eq!(manyframe_sources::choice_in_list(text.as_bytes()), Some(("answer", answer.to_owned())));
     }
     let none = r#"{"image": "a.jpg", "question": "q", "answers": []}"#;
     assert_rejected(&with_field("answer", "most_common(answers)"), none, &["expected a conversation, a question with"]);
@@ -241,6 +250,9 @@ fn what_would_be_lost_rejects_its_record() {
         ),
         (r#"{"question": "q", "options": ["red", "blue"], "answer": "B"}"#, "\"options\" are not in the question"),
         (r#"{"image": "a.jpg", "image2": "b.jpg", "caption": "c"}"#, "\"image2\" names another medium"),
+        (r#"{"text": "t", "screenshot": "a.png"}"#, "\"screenshot\" names another medium"),
+        (r#"{"text": "t", "files": ["a.mp4"]}"#, "\"files\" names another medium"),
+        (r#"{"text": "t", "page": {"bytes": true, "path": null}}"#, "\"page\" names another medium"),
         (r#"{"image": "a.jpg", "images": ["b.jpg"], "caption": "c"}"#, "both name media"),
         (r#"{"image": "", "question": "<image>What?", "answer": "a"}"#, "a turn has <image>"),
         (r#"{"query": "<img>a.png</img>What?", "response": "a"}"#, "between <img> and </img>"),
