@@ -6,7 +6,9 @@ use manyframe_media::{
 };
 use proptest::prelude::*;
 
-use crate::support::{code, fixture, fixtures, jpeg, png_chunk, reject};
+use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp};
+
+use crate::support::{code, fixture, fixtures, jpeg, picture, png_chunk, reject};
 
 fn limits() -> MediaLimits {
     MediaLimits::default()
@@ -34,6 +36,45 @@ fn a_truncated_image_is_corrupt_wherever_it_was_cut() {
             assert_eq!(code(found), RejectCode::MediaCorrupt, "{} cut to {eighths}/8", fixture.name);
         }
     }
+}
+
+/// libjpeg goes on after damage, and often says no more of it than that bytes are left over.
+#[test]
+fn a_jpeg_whose_damage_libjpeg_warns_of_is_corrupt() {
+    let image = picture(320, 240);
+    let (width, height, pitch) = (320, 240, image.stride());
+    let (mut num_corrupt, mut num_unnoticed) = (0, 0);
+    for (is_progressive, subsampling) in [(false, Subsamp::None), (false, Subsamp::Sub2x2), (true, Subsamp::Sub2x2)] {
+        let mut compressor = Compressor::new().unwrap();
+        compressor.set_quality(95).unwrap();
+        compressor.set_subsamp(subsampling).unwrap();
+        compressor.set_progressive(is_progressive).unwrap();
+        let pixels = Image { pixels: image.pixels(), width, pitch, height, format: PixelFormat::RGB };
+        let whole = compressor.compress_to_vec(pixels).unwrap();
+        let expected = decode_rgb(&whole, &limits()).unwrap();
+        for start in (2..16).map(|sixteenths| whole.len() * sixteenths / 16) {
+            let end = (start + 512).min(whole.len() - 2);
+            let zeros = vec![0; end - start];
+            let other = whole[whole.len() / 2 - 700..][..600].to_vec();
+            for (damage, bytes) in [("zeros", zeros), ("bytes of elsewhere", other), ("bytes that are missing", Vec::new())] {
+                let mut damaged = whole.clone();
+                damaged.splice(start..end, bytes);
+                let Ok(found) = decode_rgb(&damaged, &limits()) else {
+                    num_corrupt += 1;
+                    continue;
+                };
+                let levels = found.pixels().iter().zip(expected.pixels()).map(|(a, b)| u64::from(a.abs_diff(*b)));
+                let mean = levels.sum::<u64>() as f64 / expected.pixels().len() as f64;
+                // Now and then as many blocks are in other bytes, and nobody can tell.
+                let mut pixels = vec![0; expected.pixels().len()];
+                let target = Image { pixels: &mut pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+                let is_noticed = Decompressor::new().unwrap().decompress(&damaged, target).is_err();
+                assert!(mean < 1.0 || !is_noticed, "{damage} at {start}, progressive {is_progressive}: {mean} levels");
+                num_unnoticed += u32::from(mean >= 1.0);
+            }
+        }
+    }
+    assert!(num_corrupt > 100 && num_unnoticed < 5, "{num_corrupt} corrupt, {num_unnoticed} unnoticed");
 }
 
 #[test]

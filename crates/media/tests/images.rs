@@ -134,12 +134,18 @@ fn harmless_oddities_are_no_damage() {
     let mut odd_revision = plain.clone();
     assert_eq!(&plain[6..11], b"JFIF\0");
     odd_revision[11] = 9;
+    let mut without_coefficients = plain.clone();
+    let scan = plain.windows(2).rposition(|marker| marker == [0xff, 0xda]).unwrap();
+    let scan_end = scan + 2 + usize::from(plain[scan + 3]);
+    assert_eq!(plain[scan_end - 3..scan_end], [0, 63, 0]);
+    without_coefficients[scan_end - 2] = 0;
     let odd = [
         ("colour profile in pieces", with(20, b"\xff\xe2\0\x12ICC_PROFILE\0\x07\x02xx")),
         ("bytes between segments", with(20, b"garbage")),
         ("bytes before the end", with(plain.len() - 2, &[1, 2, 3])),
         ("unknown JFIF revision", odd_revision),
         ("unknown Adobe transform", with(20, b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07")),
+        ("a scan that states no coefficients", without_coefficients),
     ];
     for (oddity, bytes) in odd {
         // Something else first, so that pixels that were not decoded would show.

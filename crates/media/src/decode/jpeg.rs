@@ -2,7 +2,8 @@
 //! libjpeg and Pillow.
 //!
 //! libjpeg continues after damage and only warns. Here, a warning that means lost pixels is an error, and so is a missing end
-//! marker; warnings about harmless oddities are not.
+//! marker; warnings about harmless oddities are not. The binding tells the first warning only, so that what libjpeg warns of before
+//! the coded data is taken out of the file.
 
 use manyframe_core::RejectCode;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len};
@@ -10,7 +11,9 @@ use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::pixels::{RGB_BYTES, RgbImage, no_pixels};
-use crate::probe::{JpegHeader, ProbedImage, has_end_of_image, probe_whole, without_application_data};
+use crate::probe::{
+    JpegHeader, ProbedImage, has_end_of_image, probe_whole, with_usual_scans, without_application_data,
+};
 use crate::tiff::JpegStrip;
 use crate::ycbcr::{Channel, Halved, Ycbcr};
 
@@ -111,10 +114,17 @@ impl<'a> JpegFile<'a> {
         let outcome = || {
             // A decoder keeps the tables of an image, and would use them for the next one that lacks its own.
             let mut decoder = new_decoder()?;
-            let plain;
+            let (usual, plain);
+            let bytes = match with_usual_scans(bytes, header) {
+                Some(scans) => {
+                    usual = scans;
+                    &usual[..]
+                }
+                None => bytes,
+            };
             let (bytes, found) = match decoder.read_header(bytes) {
                 Err(error) => {
-                    if !is_harmless(&error) {
+                    if !is_harmless(&error, HARMLESS_IN_HEADER) {
                         decoder = new_decoder()?;
                     }
                     plain = without_application_data(bytes, header);
@@ -191,7 +201,7 @@ fn halved(subsamp: Subsamp) -> Option<Halved> {
 /// Ignores the warnings after which the image is complete.
 fn unless_harmless(outcome: turbojpeg::Result<()>) -> turbojpeg::Result<()> {
     match outcome {
-        Err(error) if is_harmless(&error) => Ok(()),
+        Err(error) if is_harmless(&error, HARMLESS_IN_SCANS) || leaves_little(&error) => Ok(()),
         outcome => outcome,
     }
 }
@@ -202,20 +212,32 @@ fn new_decoder() -> turbojpeg::Result<Decompressor> {
     Ok(decoder)
 }
 
-/// Whether an error is one of libjpeg's warnings (`jerror.h`, `JWRN_…`) after which the image is complete.
-fn is_harmless(error: &turbojpeg::Error) -> bool {
-    const WARNINGS: [&str; 6] = [
-        "extraneous bytes before marker",
-        "bad ICC marker",
-        "Unknown Adobe color transform code",
-        "Inconsistent progression sequence",
-        "unknown JFIF revision number",
-        "Invalid SOS parameters for sequential JPEG",
-    ];
+/// Warnings of libjpeg (`jerror.h`, `JWRN_…`) about what is before the coded data.
+const HARMLESS_IN_HEADER: &[&str] = &[
+    "extraneous bytes before marker",
+    "bad ICC marker",
+    "Unknown Adobe color transform code",
+    "unknown JFIF revision number",
+];
+
+/// Those about scans after which the image is complete.
+const HARMLESS_IN_SCANS: &[&str] = &["Inconsistent progression sequence"];
+
+/// Whether an error is one of these warnings.
+fn is_harmless(error: &turbojpeg::Error, warnings: &[&str]) -> bool {
     match error {
-        turbojpeg::Error::TurboJpegError(message) => WARNINGS.iter().any(|warning| message.contains(warning)),
+        turbojpeg::Error::TurboJpegError(message) => warnings.iter().any(|warning| message.contains(warning)),
         _ => false,
     }
+}
+
+/// Whether an error is the warning that bytes are left between the last block and the end marker, and these are few. More are coded
+/// data: of a damaged file, whose blocks took too little of them, so that the picture is not the file's.
+fn leaves_little(error: &turbojpeg::Error) -> bool {
+    const MOST_BYTES: u32 = 3;
+    let turbojpeg::Error::TurboJpegError(message) = error else { return false };
+    let Some(left) = message.strip_suffix(" extraneous bytes before marker 0xd9") else { return false };
+    left.rsplit(' ').next().and_then(|left| left.parse().ok()).is_some_and(|left: u32| left <= MOST_BYTES)
 }
 
 /// `a × b ÷ 255`, rounded.

@@ -31,6 +31,8 @@ pub(crate) struct JpegHeader {
     pub precision_bits: u8,
     /// Position of the first scan's marker.
     pub scan_start: usize,
+    /// Whether each scan has whole coefficients.
+    pub is_sequential: bool,
 }
 
 /// How the colours of a JPEG are coded, by libjpeg's rules.

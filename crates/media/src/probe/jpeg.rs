@@ -46,6 +46,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     })?;
     let frame = frame.ok_or_else(|| HeaderError::Bad("the JPEG has no frame header before its scan".to_owned()))?;
     let color = color(&frame.component_ids, has_jfif, adobe_transform)?;
+    let is_sequential = matches!(frame.marker, 0xc0 | 0xc1 | 0xc9);
     let is_common_coding = matches!(frame.marker, 0xc0..=0xc2) && frame.precision_bits == 8;
     Ok(ParsedHeader {
         format: SourceFormat::Jpeg,
@@ -53,7 +54,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
         orientation: Metadata { exif: exif.as_deref(), xmp }.orientation(),
         is_animated: false,
         is_plain: is_common_coding && matches!(color, JpegColor::Gray | JpegColor::YCbCr),
-        jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start }),
+        jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start, is_sequential }),
         pixel_bits: None,
     })
 }
@@ -99,6 +100,28 @@ pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec
     });
     plain.extend_from_slice(&bytes[walked.expect("the header was parsed before")..]);
     plain
+}
+
+/// A copy of a sequential file whose scans state what all scans of such files have to state, which readers therefore ignore. `None` if
+/// they do so already.
+pub(crate) fn with_usual_scans(bytes: &[u8], header: &JpegHeader) -> Option<Vec<u8>> {
+    /// From the first to the last coefficient, in all their bits.
+    const ALL: [u8; 3] = [0, 63, 0];
+    let coded = bytes.get(header.scan_start..).filter(|_| header.is_sequential)?;
+    let mut usual = None;
+    // In coded data, 0xff is followed by zero or a restart number.
+    for start in memchr::memmem::find_iter(coded, &[0xff, START_OF_SCAN]) {
+        let start = header.scan_start + start + 2;
+        let Some(length) = bytes.get(start..).and_then(|segment| segment.first_chunk()) else { break };
+        let end = start + usize::from(u16::from_be_bytes(*length));
+        let Some(stated) = end.checked_sub(ALL.len()).and_then(|at| bytes.get(at..end)) else { break };
+        if stated != ALL
+            && let Some(target) = usual.get_or_insert_with(|| bytes.to_vec()).get_mut(end - ALL.len()..end)
+        {
+            target.copy_from_slice(&ALL);
+        }
+    }
+    usual
 }
 
 /// Calls `visit` with the marker and content of every segment before the first scan, and returns the position of the scan.
