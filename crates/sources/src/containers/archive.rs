@@ -12,7 +12,7 @@ use manyframe_core::{MediaKind, Position, Rejection};
 use manyframe_media::{TarListing, TarMember, list_tar, natural_order};
 
 use super::container::{Container, LocatedRecords};
-use super::sample::{Sample, SamplePart};
+use super::sample::{NamedMedia, Sample, SamplePart};
 use crate::json::{self, LocatedRecord, ReadError};
 use crate::raw::{Member, RawBody};
 
@@ -54,6 +54,21 @@ fn split_name(name: &str) -> (&str, &str) {
     match name.get(start..).and_then(|base| base.find('.')) {
         Some(dot) => (name.get(..start + dot).unwrap_or(name), name.get(start + dot + 1..).unwrap_or_default()),
         None => (name, ""),
+    }
+}
+
+/// Brings files into the order of these names, if they are theirs: whole, or without what the sample's files share. Names of anything else,
+/// such as those that the images had before, say nothing.
+fn sort_by_names(files: &mut [&TarMember], names: &[String]) {
+    let bases: Vec<&str> = names.iter().filter_map(|name| name.rsplit(['/', '\\']).next()).collect();
+    let place_of = |file: &TarMember| {
+        let (key, ending) = split_name(&file.name);
+        let whole = file.name.get(key.rfind('/').map_or(0, |slash| slash + 1)..).unwrap_or_default();
+        bases.iter().position(|base| [whole, ending].contains(base))
+    };
+    let places: Option<BTreeSet<usize>> = files.iter().map(|file| place_of(file)).collect();
+    if places.is_some_and(|places| places.len() == files.len()) {
+        files.sort_by_key(|file| place_of(file));
     }
 }
 
@@ -154,20 +169,19 @@ impl Samples {
         }
         Ok(match sample.finish() {
             Err(rejection) => broken(rejection),
-            Ok((text, names)) => {
-                for files in [&mut images, &mut videos] {
+            Ok((text, named)) => {
+                let of_field = |(named, mut files): (NamedMedia, Vec<&TarMember>)| {
                     files.sort_by(|a, b| natural_order(&a.name, &b.name));
-                }
-                let of_field = |(field, files): (&'static str, Vec<&TarMember>)| {
+                    sort_by_names(&mut files, &named.names);
                     let member = move |(index, file): (usize, &TarMember)| Member {
-                        field,
+                        field: named.field,
                         index,
                         offset: file.offset,
                         num_bytes: file.num_bytes,
                     };
                     files.into_iter().enumerate().map(member).collect::<Vec<_>>()
                 };
-                let members = names.into_iter().zip([images, videos]).flat_map(of_field).collect();
+                let members = named.into_iter().zip([images, videos]).flat_map(of_field).collect();
                 RawBody::Sample { text, members }
             }
         })
@@ -181,4 +195,25 @@ fn end_of(files: &[TarMember]) -> u64 {
 
 fn damaged(damage: &str) -> RawBody {
     json::incomplete(&format!("the archive is cut off or damaged: {damage}; samples may be missing"), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_are_in_the_order_of_the_names_that_are_theirs() {
+        let member = |name: &str| TarMember { name: name.into(), offset: 0, num_bytes: 1 };
+        let members = ["d/7.a.jpg", "d/7.b.jpg", "d/7.c.jpg"].map(member);
+        let order = |names: &[&str]| {
+            let mut files: Vec<&TarMember> = members.iter().collect();
+            sort_by_names(&mut files, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+            files.iter().filter_map(|file| file.name.chars().nth(4)).collect::<String>()
+        };
+        assert_eq!(order(&["7.c.jpg", "7.a.jpg", "7.b.jpg"]), "cab");
+        assert_eq!(order(&["b.jpg", "images\\c.jpg", "x/a.jpg"]), "bca");
+        assert_eq!(order(&["c.jpg", "c.jpg", "a.jpg"]), "abc", "two names of one file");
+        assert_eq!(order(&["000123.jpg", "000045.jpg", "000678.jpg"]), "abc", "names that they had before");
+        assert_eq!(order(&[]), "abc");
+    }
 }

@@ -5,7 +5,7 @@
 //! | `1.json` | its fields; with anything else than an object in it, the field `json` |
 //! | `1.txt`, `1.text`, `1.caption` | a field of that name |
 //! | `1.question.txt` | the field `question` |
-//! | `1.jpg`, `1.0.png` …, `1.mp4` … | `image` or `images`, `video` or `videos`, in their order; names that the JSON has for as many are left out |
+//! | `1.jpg`, `1.0.png` …, `1.mp4` … | `image` or `images`, `video` or `videos`, in their order, or in that of the JSON if it has their names; names that it has for as many are left out |
 //! | `1.wav` … | `audio`, so that the record is rejected |
 //! | others, such as `1.cls` | nothing |
 //!
@@ -48,6 +48,15 @@ impl<'n> SamplePart<'n> {
             last => kind_of_path(&format!("x.{last}")).map_or(Self::Other, Self::Medium),
         }
     }
+}
+
+/// The media of a sample, of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct NamedMedia {
+    /// The field that they are in.
+    pub(crate) field: &'static str,
+    /// Their names in the JSON, if it has as many.
+    pub(crate) names: Vec<String>,
 }
 
 /// A sample while it is put together.
@@ -124,8 +133,8 @@ impl Sample {
         }
     }
 
-    /// The text of the JSON object, and the names of the fields with its images and with its videos.
-    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, [&'static str; 2]), Rejection> {
+    /// The text of the JSON object, and what it says of its images and of its videos.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, [NamedMedia; 2]), Rejection> {
         let (images, videos) = (std::mem::take(&mut self.images), std::mem::take(&mut self.videos));
         let images = self.set_media(["image", "images"], &images)?;
         let videos = self.set_media(["video", "videos"], &videos)?;
@@ -133,24 +142,28 @@ impl Sample {
         Ok((text, [images, videos]))
     }
 
-    fn set_media(&mut self, [one, several]: [&'static str; 2], media: &[String]) -> Result<&'static str, Rejection> {
+    fn set_media(&mut self, [one, several]: [&'static str; 2], media: &[String]) -> Result<NamedMedia, Rejection> {
         if media.is_empty() {
-            return Ok(one);
+            return Ok(NamedMedia { field: one, names: Vec::new() });
         }
-        let names_as_many = |value: &RawValue| match serde_json::from_str(value.get()) {
-            Ok(serde_json::Value::Array(names)) => names.len() == media.len(),
+        let mut names = Vec::new();
+        let mut names_as_many = |value: &RawValue| match serde_json::from_str(value.get()) {
+            Ok(serde_json::Value::Array(stated)) if stated.len() == media.len() => {
+                names = stated.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+                true
+            }
+            Ok(serde_json::Value::Array(_)) | Err(_) => false,
             Ok(serde_json::Value::Null) => true,
             Ok(_) => media.len() == 1,
-            Err(_) => false,
         };
         self.fields.retain(|name, value| !([one, several].contains(&name.as_str()) && names_as_many(value)));
         // Beside a field with other media it is the second one, which rejects the record.
-        let (name, json) = match media {
+        let (field, json) = match media {
             [medium] if !self.fields.contains_key(one) => (one, medium.clone()),
             media => (several, format!("[{}]", media.join(","))),
         };
-        self.set(name, json)?;
-        Ok(name)
+        self.set(field, json)?;
+        Ok(NamedMedia { field, names })
     }
 }
 
