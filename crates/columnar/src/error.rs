@@ -33,6 +33,14 @@ pub enum ColumnarError {
         /// Why.
         source: ArrowError,
     },
+    /// The file has a column twice, so that a value would be left out.
+    #[error("two columns of {path:?} have the name {column:?}")]
+    ColumnTwice {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// The file lacks a column.
     #[error("{path:?} has no column {column:?}; it has {found:?}")]
     ColumnMissing {

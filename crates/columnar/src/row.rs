@@ -2,6 +2,7 @@
 //!
 //! It neither knows nor checks what the columns mean.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -50,17 +51,22 @@ struct OpenBatch {
 impl RowReader {
     /// Opens a file and reads its footer.
     pub fn open(path: &Path) -> Result<Self, ColumnarError> {
-        Ok(Self::of_file(ParquetFile::open(path)?))
+        Self::of_file(ParquetFile::open(path)?)
     }
 
     /// Reads the footer of an open file.
     pub fn of(file: InputFile) -> Result<Self, ColumnarError> {
-        Ok(Self::of_file(ParquetFile::of(file)?))
+        Self::of_file(ParquetFile::of(file)?)
     }
 
-    fn of_file(file: ParquetFile) -> Self {
+    fn of_file(file: ParquetFile) -> Result<Self, ColumnarError> {
+        let mut names = BTreeSet::new();
+        let twice = file.column_names().find(|name| !names.insert(*name)).map(str::to_owned);
+        if let Some(column) = twice {
+            return Err(ColumnarError::ColumnTwice { path: file.path, column });
+        }
         let plans = (0..file.num_groups()).map(|_| OnceLock::new()).collect();
-        Self { inner: Arc::new(Inner { file, plans }) }
+        Ok(Self { inner: Arc::new(Inner { file, plans }) })
     }
 
     /// Number of rows in the file.

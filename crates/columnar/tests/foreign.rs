@@ -49,6 +49,18 @@ fn columns_keep_their_order() {
 }
 
 #[test]
+fn two_columns_of_one_name_are_an_error() {
+    let mut bytes = std::fs::read(fixture("images")).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - 5).filter(|&at| bytes[at..].starts_with(b"blobs")).collect();
+    places.into_iter().for_each(|at| bytes[at..at + 5].copy_from_slice(b"image"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twice.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    let error = RowReader::open(&path).unwrap_err();
+    assert!(matches!(&error, ColumnarError::ColumnTwice { column, .. } if column == "image"), "{error}");
+}
+
+#[test]
 fn binary_values_are_shown_by_their_presence() {
     let (have, lack) = (json!({"path": "a.jpg", "bytes": true}), json!({"path": "b.jpg", "bytes": null}));
     let expected = [

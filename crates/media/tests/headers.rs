@@ -1,6 +1,9 @@
 //! Promise: what a header leaves out, or says in an odd way, is read as by Pillow, libtiff and FFmpeg, or is rejected; noise is
 //! never delivered.
 
+use std::io::Write as _;
+
+use flate2::write::ZlibEncoder;
 use manyframe_core::{Handling, RejectCode};
 use manyframe_media::{Check, ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
 
@@ -41,6 +44,20 @@ fn three_samples_of_a_tiff_that_nothing_explains_are_red_green_and_blue() {
     let pixels = picture(24, 16);
     let bytes = tiff(&[&SIZE[..], &[EIGHT_BITS, THREE_SAMPLES]].concat(), pixels.pixels());
     assert!(decode(&bytes) == pixels);
+}
+
+#[test]
+fn a_deflated_strip_of_a_tiff_has_the_pixels_of_its_checksum() {
+    let pixels = picture(24, 16);
+    let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(pixels.pixels()).unwrap();
+    let strip = encoder.finish().unwrap();
+    let of = |strip: &[u8]| tiff(&[&SIZE[..], &[EIGHT_BITS, (259, 8), (262, 2), THREE_SAMPLES]].concat(), strip);
+    assert!(decode(&of(&strip)) == pixels);
+    assert!(decode(&of(&strip[..strip.len() - 4])) == pixels, "the checksum is missing, and no pixel");
+    let mut damaged = strip.clone();
+    damaged[strip.len() / 2] ^= 4;
+    assert_eq!(code(decode_rgb(&of(&damaged), &MediaLimits::default())), RejectCode::MediaCorrupt);
 }
 
 #[test]

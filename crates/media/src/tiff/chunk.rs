@@ -126,6 +126,30 @@ impl<'a> ChunkRows<'a> {
     }
 }
 
+impl ChunkRows<'_> {
+    /// Reads what is left of Deflate: behind it is a checksum of all of it. One that is not there is no damage of the pixels.
+    pub(super) fn finish(self) -> io::Result<()> {
+        if self.layout.compression != Compression::Deflate {
+            return Ok(());
+        }
+        let sources = match self.rows {
+            Rows::Stored { planes, .. } => planes,
+            Rows::Blocks { source, .. } => vec![source],
+            Rows::Decoded { .. } => Vec::new(),
+        };
+        // Rows that are not shown, of at most eight bytes a sample.
+        let (width, height) = (u64::from(self.layout.chunk_px.0), u64::from(self.layout.chunk_px.1));
+        let most = (width * height * self.layout.samples_per_pixel as u64).saturating_mul(8);
+        for source in sources {
+            match io::copy(&mut source.take(most), &mut io::sink()) {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 fn copy(from: &[u8], to: &mut [u8]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }

@@ -38,6 +38,9 @@ pub(crate) fn decode_into(
                 format!("strip or tile {} of {} ends in row {y}: {error}", row * columns + column, rows * columns)
             })?;
         }
+        chunk.finish().map_err(|error| {
+            format!("strip or tile {} of {} is damaged: {error}", row * columns + column, rows * columns)
+        })?;
     }
     Ok(())
 }
