@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{CellLocation, CellReader, ColumnarError, Row, RowReader};
@@ -52,11 +53,12 @@ fn columns_keep_their_order() {
 fn two_columns_of_one_name_are_an_error() {
     let mut bytes = std::fs::read(fixture("images")).unwrap();
     let places: Vec<usize> = (0..bytes.len() - 5).filter(|&at| bytes[at..].starts_with(b"blobs")).collect();
-    places.into_iter().for_each(|at| bytes[at..at + 5].copy_from_slice(b"image"));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("twice.parquet");
-    std::fs::write(&path, bytes).unwrap();
-    let error = RowReader::open(&path).unwrap_err();
+    for at in places {
+        bytes[at..at + 5].copy_from_slice(b"image");
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let error = RowReader::open(file.path()).unwrap_err();
     assert!(matches!(&error, ColumnarError::ColumnTwice { column, .. } if column == "image"), "{error}");
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn find_exact_duplicates(
     (candidates, signatures): (&Candidates, &[u64]),
     executor: Executor<'_>,
 ) -> Result<Vec<Duplicate>, PlanError> {
-    let groups = candidate_groups(signatures, candidates.undecided());
+    let groups = candidate_groups(signatures, &candidates.undecided());
     executor.progress.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
     let mut duplicates = Vec::new();
     let digests = |group: Vec<usize>| -> Result<Vec<Duplicate>, PlanError> {
