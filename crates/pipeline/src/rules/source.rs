@@ -88,14 +88,14 @@ impl Rules<'_> {
         }
     }
 
-    /// An empty text is no value: the setting would be left out without a word.
+    /// An empty text is no value of these: the setting would be left out without a word. An empty `annotation_root` is how `--set` takes one
+    /// away.
     fn check_empty(&mut self) {
         let expected = [
             ("where", "a condition, such as \"score >= 4\", or no where"),
             ("license", "an SPDX identifier or expression, or words, or no license"),
             ("list", "the name of a list, or no list"),
             ("scores", "the path of a table, or no scores"),
-            ("annotation_root", "a directory, or no annotation_root"),
         ];
         for (key, expected) in expected {
             if self.table.get(key).and_then(Node::text).is_some_and(|text| text.trim().is_empty()) {
