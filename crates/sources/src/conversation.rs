@@ -262,6 +262,14 @@ fn read_text_part<'r>(name: &str, part: &'r Object<'_>) -> Result<DraftPart<'r>,
 fn read_medium<'r>(part: &Object<'_>, kind: MediaKind, fields: &[&str]) -> Result<DraftPart<'r>, Rejection> {
     match part.get_any(fields) {
         Some((field, value)) => Ok(DraftPart::Medium(medium(kind, read_location(field, value, None)?))),
-        None => Ok(DraftPart::Placeholder(kind)),
+        None => Ok(DraftPart::Placeholder { kind, index: read_index(part)? }),
     }
+}
+
+/// Which medium of the record a part shows, from 0, as llava-instruct-mix-vsft says it.
+fn read_index(part: &Object<'_>) -> Result<Option<usize>, Rejection> {
+    let Some(value) = part.get("index") else { return Ok(None) };
+    let index = value.as_f64().filter(|index| index.fract() == 0.0 && (0.0..1e9).contains(index));
+    let expected = "the position of an image or video of the record, from 0";
+    index.map(|index| Some(index as usize)).ok_or_else(|| wrong_type("index", value, expected))
 }

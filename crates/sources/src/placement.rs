@@ -5,6 +5,7 @@
 //!   that is where writers put it, and its image is lost. `<video>` is also text in a record with images only.
 //! * Each `<image>` takes the record's next image, each `<video>` its next video. In a record with videos only and
 //!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
+//! * A placeholder with a number shows the medium of that number. Then each medium has to be named once.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
 //! * In some datasets it is normal that there is no placeholder; media then come before the first question: [`Unplaced`].
 //! * In a document, which is all answer, visuals are anywhere.
@@ -17,6 +18,9 @@ use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Rejection, Role, Tur
 
 use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
 use crate::options::{MissingPlaceholders, SwappedRoles};
+
+/// Most numbers that a detail lists.
+const MAX_NUMBERS: usize = 12;
 
 /// What a record with media and without any placeholder means in a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,7 @@ struct SlottedTurn<'a> {
 enum Slot<'a> {
     Text(&'a str),
     Next(MediaKind),
+    Numbered(MediaKind, usize),
     Own(&'a MediaRef),
 }
 
@@ -65,11 +70,76 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
     if !draft.is_document {
         settle_roles(&mut turns, placement.swapped)?;
     }
-    let missing = count_missing(&mut turns, &draft.media, placement)?;
+    let shown = Shown::of(&mut turns, &draft.media)?;
+    let missing = count_missing(&turns, &shown, placement)?;
     if let Some(first) = turns.iter_mut().find(|turn| turn.role == Role::User) {
         first.slots.splice(0..0, missing.into_iter().map(Slot::Next));
     }
-    fill(turns, &draft.media)
+    fill(turns, shown)
+}
+
+/// The media of a record in the order in which its placeholders show them.
+struct Shown<'a> {
+    images: VecDeque<&'a MediaRef>,
+    videos: VecDeque<&'a MediaRef>,
+    /// Whether each `<image>` shows a video.
+    are_videos_images: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// Afterwards each placeholder shows the next one.
+    fn of(turns: &mut [SlottedTurn<'_>], media: &'a DraftMedia) -> Result<Self, Rejection> {
+        let slots = || turns.iter().flat_map(|turn| &turn.slots);
+        let are_videos_images =
+            media.images.is_empty() && !slots().any(|slot| slot.kind_of_next() == Some(MediaKind::Video));
+        if are_videos_images {
+            for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
+                if let Slot::Next(kind) | Slot::Numbered(kind, _) = slot {
+                    *kind = MediaKind::Video;
+                }
+            }
+        }
+        Ok(Self {
+            images: in_named_order(turns, MediaKind::Image, &media.images)?,
+            videos: in_named_order(turns, MediaKind::Video, &media.videos)?,
+            are_videos_images,
+        })
+    }
+}
+
+/// Media of one kind in the order of the numbers by which placeholders name them; in upstream's if there are no numbers.
+fn in_named_order<'a>(
+    turns: &mut [SlottedTurn<'_>],
+    kind: MediaKind,
+    media: &'a [MediaRef],
+) -> Result<VecDeque<&'a MediaRef>, Rejection> {
+    let (mut numbers, mut has_others) = (Vec::new(), false);
+    for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
+        match *slot {
+            Slot::Numbered(of, number) if of == kind => {
+                numbers.push(number);
+                *slot = Slot::Next(kind);
+            }
+            Slot::Next(of) => has_others |= of == kind,
+            _ => {}
+        }
+    }
+    if numbers.is_empty() {
+        return Ok(media.iter().collect());
+    }
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    if has_others || !sorted.iter().copied().eq(0..media.len()) {
+        let named = numbers.iter().take(MAX_NUMBERS).map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let thing = if kind == MediaKind::Image { "image" } else { "video" };
+        let others = if has_others { ", and there are placeholders without a number" } else { "" };
+        let detail = format!(
+            "placeholders name the numbers {named} for {}, expected each once, from 0{others}",
+            plural(media.len(), thing)
+        );
+        return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
+    }
+    Ok(numbers.into_iter().filter_map(|number| media.get(number)).collect())
 }
 
 /// The turns of a record without media: whatever their text holds is text.
@@ -105,7 +175,8 @@ fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {
         match part {
             DraftPart::Text(text) => slots_of_text(text, media, &mut slots),
             DraftPart::Medium(medium) => slots.push(Slot::Own(medium)),
-            DraftPart::Placeholder(kind) => slots.push(Slot::Next(*kind)),
+            DraftPart::Placeholder { kind, index: None } => slots.push(Slot::Next(*kind)),
+            DraftPart::Placeholder { kind, index: Some(index) } => slots.push(Slot::Numbered(*kind, *index)),
         }
     }
     SlottedTurn { role: turn.role, slots }
@@ -135,6 +206,16 @@ fn strip_placeholder<'a>(text: &'a str, media: &DraftMedia) -> Option<(MediaKind
     let image = || Some((MediaKind::Image, text.strip_prefix("<image>")?));
     let video = || Some((MediaKind::Video, text.strip_prefix("<video>").filter(|_| !media.videos.is_empty())?));
     image().or_else(video)
+}
+
+impl Slot<'_> {
+    /// What it shows of the media beside the turns.
+    fn kind_of_next(&self) -> Option<MediaKind> {
+        match self {
+            Self::Next(kind) | Self::Numbered(kind, _) => Some(*kind),
+            Self::Text(_) | Self::Own(_) => None,
+        }
+    }
 }
 
 impl SlottedTurn<'_> {
@@ -169,29 +250,16 @@ fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<
 
 /// The placeholders to add before the first question, once it is certain that the others are right.
 fn count_missing(
-    turns: &mut [SlottedTurn<'_>],
-    media: &DraftMedia,
+    turns: &[SlottedTurn<'_>],
+    media: &Shown<'_>,
     placement: Placement,
 ) -> Result<Vec<MediaKind>, Rejection> {
-    let count = |turns: &[SlottedTurn<'_>], kind| {
-        turns
-            .iter()
-            .flat_map(|turn| &turn.slots)
-            .filter(|slot| matches!(slot, Slot::Next(next) if *next == kind))
-            .count()
-    };
-    let shows_videos_as_images = media.images.is_empty() && count(turns, MediaKind::Video) == 0;
-    if shows_videos_as_images {
-        for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
-            if matches!(slot, Slot::Next(MediaKind::Image)) {
-                *slot = Slot::Next(MediaKind::Video);
-            }
-        }
-    }
-    let (num_images, num_videos) = (count(turns, MediaKind::Image), count(turns, MediaKind::Video));
+    let count =
+        |kind| turns.iter().flat_map(|turn| &turn.slots).filter(|slot| slot.kind_of_next() == Some(kind)).count();
+    let (num_images, num_videos) = (count(MediaKind::Image), count(MediaKind::Video));
     let mismatch = || {
         let detail = match (plural(media.images.len(), "image"), plural(media.videos.len(), "video")) {
-            (_, videos) if shows_videos_as_images && num_videos > 0 => {
+            (_, videos) if media.are_videos_images && num_videos > 0 => {
                 format!(
                     "{num_videos} <image> for {videos}: where a record has videos only, each <image> shows one of them"
                 )
@@ -206,7 +274,7 @@ fn count_missing(
         let is_unplaced = num_images + num_videos == 0;
         let is_normal = match placement.unplaced {
             Unplaced::IsMismatch => false,
-            Unplaced::OneComesFirst => is_unplaced && media.len() == 1,
+            Unplaced::OneComesFirst => is_unplaced && media.images.len() + media.videos.len() == 1,
             Unplaced::AllComeFirst => is_unplaced,
         };
         if !is_normal {
@@ -222,10 +290,9 @@ fn plural(number: usize, thing: &str) -> String {
 }
 
 /// Puts a medium into every slot. Media without a slot come last, where the record's own check finds them.
-fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
-    let mut images: VecDeque<_> = media.images.iter().collect();
-    let mut videos: VecDeque<_> = media.videos.iter().collect();
-    let mut placed: Vec<MediaRef> = Vec::with_capacity(media.len());
+fn fill(turns: Vec<SlottedTurn<'_>>, shown: Shown<'_>) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
+    let Shown { mut images, mut videos, .. } = shown;
+    let mut placed: Vec<MediaRef> = Vec::with_capacity(images.len() + videos.len());
     let mut filled = Vec::with_capacity(turns.len());
     for turn in turns {
         let mut parts: Vec<Part> = Vec::with_capacity(turn.slots.len());
@@ -240,8 +307,8 @@ fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> Result<(Vec<Turn>, V
                     continue;
                 }
                 (Slot::Own(medium), _) => Some(medium),
-                (Slot::Next(MediaKind::Image), _) => images.pop_front(),
-                (Slot::Next(MediaKind::Video), _) => videos.pop_front(),
+                (Slot::Next(MediaKind::Image) | Slot::Numbered(MediaKind::Image, _), _) => images.pop_front(),
+                (Slot::Next(MediaKind::Video) | Slot::Numbered(MediaKind::Video, _), _) => videos.pop_front(),
             };
             let medium = medium.ok_or_else(|| {
                 Rejection::new(RejectCode::PlaceholderMismatch, "a placeholder is left without an image or video")

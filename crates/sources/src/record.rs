@@ -190,7 +190,7 @@ fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
 fn media_of<'d>(draft: &'d mut Draft<'_>) -> impl Iterator<Item = &'d mut MediaRef> {
     let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
         DraftPart::Medium(medium) => Some(medium),
-        DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
+        DraftPart::Text(_) | DraftPart::Placeholder { .. } => None,
     });
     in_turns.chain(&mut draft.media.images).chain(&mut draft.media.videos)
 }
