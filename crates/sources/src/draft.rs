@@ -57,8 +57,4 @@ impl DraftMedia {
     pub(crate) fn is_empty(&self) -> bool {
         self.images.is_empty() && self.videos.is_empty()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.images.len() + self.videos.len()
-    }
 }

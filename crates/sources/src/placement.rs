@@ -5,7 +5,11 @@
 //!   that is where writers put it, and its image is lost. `<video>` is also text in a record with images only.
 //! * Each `<image>` takes the record's next image, each `<video>` its next video. In a record with videos only and
 //!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
-//! * A placeholder with a number shows the medium of that number. Then each medium has to be named once.
+//! * In a record without these, and with media that no part names, placeholders of other models are read as they are
+//!   (`placeholders.rs`), with the tokens around them. What only looks like one rejects the record, unless missing placeholders are
+//!   repaired: it would be text.
+//! * A placeholder with a number shows the medium of that number, from 0; in texts from 0 or from 1. Then each medium has to be
+//!   named once.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
 //! * In some datasets it is normal that there is no placeholder; media then come before the first question: [`Unplaced`].
 //! * In a document, which is all answer, visuals are anywhere.
@@ -18,6 +22,8 @@ use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Rejection, Role, Tur
 
 use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
 use crate::options::{MissingPlaceholders, SwappedRoles};
+use crate::placeholders::{Forms, Placeholder, look_alike, next_start, strip_placeholder};
+use crate::reject::quoted;
 
 /// Most numbers that a detail lists.
 const MAX_NUMBERS: usize = 12;
@@ -50,8 +56,25 @@ struct SlottedTurn<'a> {
 enum Slot<'a> {
     Text(&'a str),
     Next(MediaKind),
-    Numbered(MediaKind, usize),
+    Numbered(MediaKind, Number),
     Own(&'a MediaRef),
+}
+
+/// The number by which a placeholder names its medium.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    /// From 0.
+    Index(usize),
+    /// In a text, from 0 or from 1.
+    InText(usize),
+}
+
+impl Number {
+    fn written(self) -> usize {
+        match self {
+            Self::Index(number) | Self::InText(number) => number,
+        }
+    }
 }
 
 /// Turns with visuals, and the media in the order in which they appear.
@@ -66,8 +89,9 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
             _ => Ok((turns, Vec::new())),
         };
     }
-    let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
+    let mut turns = slotted_turns(draft);
     if !draft.is_document {
+        reject_look_alikes(&turns, &draft.media, placement)?;
         settle_roles(&mut turns, placement.swapped)?;
     }
     let shown = Shown::of(&mut turns, &draft.media)?;
@@ -127,19 +151,23 @@ fn in_named_order<'a>(
     if numbers.is_empty() {
         return Ok(media.iter().collect());
     }
-    let mut sorted = numbers.clone();
+    let mut sorted: Vec<_> = numbers.iter().map(|number: &Number| number.written()).collect();
     sorted.sort_unstable();
-    if has_others || !sorted.iter().copied().eq(0..media.len()) {
-        let named = numbers.iter().take(MAX_NUMBERS).map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let is_text = numbers.iter().all(|number| matches!(number, Number::InText(_)));
+    let first = sorted.first().copied().filter(|first| *first == 1 && is_text).unwrap_or(0);
+    if has_others || !sorted.iter().copied().eq(first..first + media.len()) {
+        let named: Vec<_> = numbers.iter().take(MAX_NUMBERS).map(|number| number.written().to_string()).collect();
         let thing = if kind == MediaKind::Image { "image" } else { "video" };
-        let others = if has_others { ", and there are placeholders without a number" } else { "" };
+        let from = if is_text { "from 0 or 1" } else { "from 0" };
+        let others = if has_others { "; there are placeholders without a number, too" } else { "" };
         let detail = format!(
-            "placeholders name the numbers {named} for {}, expected each once, from 0{others}",
+            "placeholders name the numbers {} for {}, expected each once, {from}{others}",
+            named.join(", "),
             plural(media.len(), thing)
         );
         return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
     }
-    Ok(numbers.into_iter().filter_map(|number| media.get(number)).collect())
+    Ok(numbers.into_iter().filter_map(|number| media.get(number.written() - first)).collect())
 }
 
 /// The turns of a record without media: whatever their text holds is text.
@@ -169,43 +197,87 @@ fn lonely_placeholder(turn: &Turn) -> Option<&'static str> {
     })
 }
 
-fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {
-    let mut slots = Vec::new();
-    for part in &turn.parts {
-        match part {
-            DraftPart::Text(text) => slots_of_text(text, media, &mut slots),
-            DraftPart::Medium(medium) => slots.push(Slot::Own(medium)),
-            DraftPart::Placeholder { kind, index: None } => slots.push(Slot::Next(*kind)),
-            DraftPart::Placeholder { kind, index: Some(index) } => slots.push(Slot::Numbered(*kind, *index)),
+/// Placeholders of other models are looked for where nothing else shows the media.
+fn slotted_turns<'a>(draft: &'a Draft<'_>) -> Vec<SlottedTurn<'a>> {
+    let slotted = |turn: &'a DraftTurn<'_>, forms| {
+        let mut search = Search { media: &draft.media, forms, slots: Vec::new() };
+        turn.parts.iter().for_each(|part| search.add(part));
+        SlottedTurn { role: turn.role, slots: search.slots }
+    };
+    let turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, Forms::Usual)).collect();
+    if turns.iter().any(SlottedTurn::has_visual) {
+        return turns;
+    }
+    let forms = |role| match role {
+        Role::Assistant if !draft.is_document => Forms::Tokens,
+        _ => Forms::TokensAndNumbers,
+    };
+    draft.turns.iter().map(|turn| slotted(turn, forms(turn.role))).collect()
+}
+
+/// A search for what a turn shows.
+struct Search<'a> {
+    media: &'a DraftMedia,
+    forms: Forms,
+    slots: Vec<Slot<'a>>,
+}
+
+impl<'a> Search<'a> {
+    fn add(&mut self, part: &'a DraftPart<'_>) {
+        let slot = match part {
+            DraftPart::Text(text) => return self.add_text(text),
+            DraftPart::Medium(medium) => Slot::Own(medium),
+            DraftPart::Placeholder { kind, index: None } => Slot::Next(*kind),
+            DraftPart::Placeholder { kind, index: Some(index) } => Slot::Numbered(*kind, Number::Index(*index)),
+        };
+        self.slots.push(slot);
+    }
+
+    fn add_text(&mut self, text: &'a str) {
+        let mut rest = text;
+        let mut searched = 0;
+        while let Some(at) = rest.get(searched..).and_then(next_start) {
+            let (before, tag) = rest.split_at(searched + at);
+            let Some((slot, after)) = self.slot_at(tag) else {
+                searched += at + 1;
+                continue;
+            };
+            self.slots.extend((!before.is_empty()).then_some(Slot::Text(before)));
+            self.slots.push(slot);
+            (rest, searched) = (after, 0);
+        }
+        self.slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
+    }
+
+    /// The placeholder at the start of a text, if the record has a medium for it, and what follows it.
+    fn slot_at(&self, text: &'a str) -> Option<(Slot<'a>, &'a str)> {
+        if self.media.is_empty() {
+            return None;
+        }
+        let (Placeholder { kind, number }, rest) = strip_placeholder(text, self.forms)?;
+        let slot = number.map_or(Slot::Next(kind), |number| Slot::Numbered(kind, Number::InText(number)));
+        (kind == MediaKind::Image || !self.media.videos.is_empty()).then_some((slot, rest))
+    }
+}
+
+/// A question with what looks like a placeholder, in a record that has no other, is not shown its media first.
+fn reject_look_alikes(turns: &[SlottedTurn<'_>], media: &DraftMedia, placement: Placement) -> Result<(), Rejection> {
+    if placement.missing == MissingPlaceholders::Prepend || turns.iter().any(SlottedTurn::has_visual) {
+        return Ok(());
+    }
+    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.role == Role::User) {
+        let texts = turn.slots.iter().filter_map(|slot| if let Slot::Text(text) = slot { Some(*text) } else { None });
+        let has_videos = !media.videos.is_empty();
+        if let Some(found) = texts.into_iter().find_map(|text| look_alike(text, has_videos)) {
+            let detail = format!(
+                "turn {index} has {}, which looks like a placeholder: write <image> or <video> there; if it is text, \
+                 missing_placeholders = \"prepend\" shows what the record has before the question",
+                quoted(found)
+            );
+            return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
         }
     }
-    SlottedTurn { role: turn.role, slots }
-}
-
-fn slots_of_text<'a>(text: &'a str, media: &DraftMedia, slots: &mut Vec<Slot<'a>>) {
-    let mut rest = text;
-    let mut searched = 0;
-    while let Some(at) = rest.get(searched..).and_then(|text| memchr::memchr(b'<', text.as_bytes())) {
-        let (before, tag) = rest.split_at(searched + at);
-        let Some((kind, after)) = strip_placeholder(tag, media) else {
-            searched += at + 1;
-            continue;
-        };
-        slots.extend((!before.is_empty()).then_some(Slot::Text(before)));
-        slots.push(Slot::Next(kind));
-        (rest, searched) = (after, 0);
-    }
-    slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
-}
-
-/// Splits off the placeholder at the start of a text, if the record has a medium for it.
-fn strip_placeholder<'a>(text: &'a str, media: &DraftMedia) -> Option<(MediaKind, &'a str)> {
-    if media.is_empty() {
-        return None;
-    }
-    let image = || Some((MediaKind::Image, text.strip_prefix("<image>")?));
-    let video = || Some((MediaKind::Video, text.strip_prefix("<video>").filter(|_| !media.videos.is_empty())?));
-    image().or_else(video)
+    Ok(())
 }
 
 impl Slot<'_> {
