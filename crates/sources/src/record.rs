@@ -9,6 +9,7 @@ use manyframe_core::{
 };
 
 use crate::artefact::Artefacts;
+use crate::conversation::write_out_answer;
 use crate::draft::{Draft, DraftPart};
 use crate::fields::{Embedded, EmbeddedPlace, FILES, IMAGES, MediaFields, VIDEOS, read_id};
 use crate::json::overwritten;
@@ -64,6 +65,7 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
     if let Some(sides) = context.sides {
         sides.select(&row, upstream_id)?;
     }
+    write_out_answer(&mut row, !matches!((&raw.body, raw.origin.position), (RawBody::Json(_), Position::Row(_))));
     let table = embedded(raw, context);
     let record_context =
         RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };

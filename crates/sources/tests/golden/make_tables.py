@@ -92,3 +92,13 @@ write("llava_vsft", {
                  [asked("A", 0, "B", 1), asked("A", 1, "B", 0), asked("A", 1, "B", 1), asked("A", 1, "B", 2)]),
     "images": (pa.list_(IMAGE), [TWO] * 4),
 })
+
+# Answers that are numbers; truth values cannot be told from bytes.
+write("numbers", {
+    "question": (pa.string(), ["many?", "few?"]),
+    "answer": (pa.int32(), [3, 0]),
+})
+write("truths", {
+    "question": (pa.string(), ["is it?", "or?"]),
+    "answer": (pa.bool_(), [True, False]),
+})

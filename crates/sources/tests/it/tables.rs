@@ -62,6 +62,12 @@ fn parts_name_images_of_the_table_by_their_index() {
 }
 
 #[test]
+fn answers_that_are_numbers_are_their_texts_and_truth_values_could_be_bytes() {
+    assert_eq!(shown_table(Auto, "numbers"), [r#"U "many?" A "3""#, r#"U "few?" A "0""#]);
+    assert_eq!(shown_table(Auto, "truths"), ["unexpected_schema"; 2]);
+}
+
+#[test]
 fn columns_of_type_null_are_not_there() {
     assert_eq!(shown_table(Mantis, "mantis_null"), [r#"U [a.png] A "it""#]);
     assert_eq!(shown_table(Text, "magpie"), [r#"U "hi" A "ho""#]);
