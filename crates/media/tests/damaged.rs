@@ -56,7 +56,9 @@ fn a_jpeg_whose_damage_libjpeg_warns_of_is_corrupt() {
             let end = (start + 512).min(whole.len() - 2);
             let zeros = vec![0; end - start];
             let other = whole[whole.len() / 2 - 700..][..600].to_vec();
-            for (damage, bytes) in [("zeros", zeros), ("bytes of elsewhere", other), ("bytes that are missing", Vec::new())] {
+            for (damage, bytes) in
+                [("zeros", zeros), ("bytes of elsewhere", other), ("bytes that are missing", Vec::new())]
+            {
                 let mut damaged = whole.clone();
                 damaged.splice(start..end, bytes);
                 let Ok(found) = decode_rgb(&damaged, &limits()) else {
@@ -67,7 +69,8 @@ fn a_jpeg_whose_damage_libjpeg_warns_of_is_corrupt() {
                 let mean = levels.sum::<u64>() as f64 / expected.pixels().len() as f64;
                 // Now and then as many blocks are in other bytes, and nobody can tell.
                 let mut pixels = vec![0; expected.pixels().len()];
-                let target = Image { pixels: &mut pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+                let target =
+                    Image { pixels: &mut pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
                 let is_noticed = Decompressor::new().unwrap().decompress(&damaged, target).is_err();
                 assert!(mean < 1.0 || !is_noticed, "{damage} at {start}, progressive {is_progressive}: {mean} levels");
                 num_unnoticed += u32::from(mean >= 1.0);

@@ -142,6 +142,30 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn a_field_that_no_reader_knows_is_refused() {
+    let of_auto = |settings: &str| {
+        let text = GOOD.replace("\"llava\"", "\"auto\"").replace("take = 5", &format!("take = 5\n{settings}"));
+        check(&text).err().unwrap_or_default().join("\n")
+    };
+    for (wrong, expected) in [
+        ("captoin", "source.a.fields.captoin: no reader of kind \"auto\" knows it; did you mean \"caption\"?"),
+        ("question_text", "source.a.fields.question_text: no reader of kind \"auto\" knows it"),
+        ("score", "source.a.fields.score: no reader of kind \"auto\" knows it"),
+    ] {
+        let found = of_auto(&format!("fields = {{ image = \"a\", {wrong} = \"b\" }}"));
+        assert!(found.starts_with("dir/p.toml:") && found.contains(expected), "{expected}: {found}");
+        assert_eq!(found.matches("no reader").count(), 1, "{found}");
+    }
+    for settings in [
+        "fields = { image = \"a\", question = \"b\", answer = \"c\", id = \"d\", input = \"e\", video_id = \"f\" }",
+        "fields = { caption = \"a\", system = \"b\", start = \"c\", clip_file_names = \"d\" }",
+        "fields = { score = \"a\", meta = \"b\" }\nwhere = \"score > 3 and meta.lang == 'en'\"",
+    ] {
+        assert_eq!(of_auto(settings), "", "{settings}");
+    }
+}
+
+#[test]
 fn names_within_values_are_suggested_and_no_word_of_a_parser_is_said() {
     for (wrong, expected) in [
         ("[output]\nformats = [\"parqet\"]\n", "\"parqet\" is not one of the choices; did you mean \"parquet\"?"),

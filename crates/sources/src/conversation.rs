@@ -160,6 +160,25 @@ fn read_question<'r>(
     Ok(turns)
 }
 
+/// Gives an answer to a question that is a number, or in a text `true` or `false`, as the text that a table of text has in its place.
+pub(crate) fn write_out_answer(row: &mut Object<'_>, is_text: bool) {
+    if row.get_any(LISTS).is_some() || row.get_any(QUESTIONS).is_none() {
+        return;
+    }
+    let text = row.get_any(ANSWERS).and_then(|(name, answer)| match answer {
+        // In a table of cells it stands for bytes.
+        Value::Bool(answer) if is_text => Some((name, answer.to_string())),
+        Value::Unsigned(number) => Some((name, number.to_string())),
+        Value::Negative(number) => Some((name, number.to_string())),
+        Value::LongInteger(digits) => Some((name, digits.to_string())),
+        Value::Float(number) => Some((name, format!("{number:?}"))),
+        _ => None,
+    });
+    if let Some((name, text)) = text {
+        row.set(name, Value::Text(Cow::Owned(text)));
+    }
+}
+
 /// Whether a side of the conversation is turns with their roles, and not the parts of one turn.
 fn is_list_of_turns(side: &Value<'_>) -> bool {
     let Value::List(items) = side else { return false };
@@ -262,6 +281,14 @@ fn read_text_part<'r>(name: &str, part: &'r Object<'_>) -> Result<DraftPart<'r>,
 fn read_medium<'r>(part: &Object<'_>, kind: MediaKind, fields: &[&str]) -> Result<DraftPart<'r>, Rejection> {
     match part.get_any(fields) {
         Some((field, value)) => Ok(DraftPart::Medium(medium(kind, read_location(field, value, None)?))),
-        None => Ok(DraftPart::Placeholder(kind)),
+        None => Ok(DraftPart::Placeholder { kind, index: read_index(part)? }),
     }
+}
+
+/// Which medium of the record a part shows, from 0, as llava-instruct-mix-vsft says it.
+fn read_index(part: &Object<'_>) -> Result<Option<usize>, Rejection> {
+    let Some(value) = part.get("index") else { return Ok(None) };
+    let index = value.as_f64().filter(|index| index.fract() == 0.0 && (0.0..1e9).contains(index));
+    let expected = "the position of an image or video of the record, from 0";
+    index.map(|index| Some(index as usize)).ok_or_else(|| wrong_type("index", value, expected))
 }

@@ -38,8 +38,8 @@ pub(crate) enum DraftPart<'a> {
     Text(Cow<'a, str>),
     /// A medium that is named at its position in the text.
     Medium(MediaRef),
-    /// A part that is typed as a medium but names none: the next medium of the record.
-    Placeholder(MediaKind),
+    /// A part that is typed as a medium but has none: the medium of the record at this index, or the next one.
+    Placeholder { kind: MediaKind, index: Option<usize> },
 }
 
 impl<'a> DraftTurn<'a> {
@@ -56,9 +56,5 @@ impl<'a> DraftTurn<'a> {
 impl DraftMedia {
     pub(crate) fn is_empty(&self) -> bool {
         self.images.is_empty() && self.videos.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.images.len() + self.videos.len()
     }
 }

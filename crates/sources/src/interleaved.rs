@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `texts` and `images` of the same length, of which one is null at each position | OBELICS, MINT-1T |
 //! | `text_list`, and `image_info` with the position of the text that each image comes before | MMC4 |
-//! | `text` with `<image>` or `<video>` in it, and media | ms-swift, LLaMA-Factory |
+//! | `text` with `<image>`, `<video>` or a placeholder of another model in it, and media | ms-swift, LLaMA-Factory |
 //! | rows with `sample_id`, `position`, `modality`, `text_content`, `binary_content` | NeMo Curator |
 //!
 //! Texts of OBELICS and NeMo Curator that follow each other have an empty line between them, sentences of MMC4 a space. Next to an image nothing is added.
@@ -13,6 +13,7 @@ use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
 
 use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
 use crate::fields::{Embedded, medium, read_location};
+use crate::placeholders::has_other;
 use crate::reject::{unexpected_schema, wrong_type};
 use crate::syntax::object_of;
 use crate::value::{Object, Value};
@@ -53,8 +54,11 @@ pub(crate) fn read_document<'r>(
 /// The document with placeholders for these media in its text; `None` if it has none.
 pub(crate) fn read_placeholders<'r>(row: &'r Object<'_>, media: &DraftMedia) -> Option<DraftTurn<'r>> {
     let text = row.get("text")?.as_text()?;
-    let has_any = ["<image>", "<video>"].iter().any(|placeholder| text.contains(placeholder));
-    (has_any && !media.is_empty()).then(|| DraftTurn::text(Role::Assistant, text))
+    if media.is_empty() {
+        return None;
+    }
+    let has_usual = ["<image>", "<video>"].iter().any(|placeholder| text.contains(placeholder));
+    (has_usual || has_other(text)).then(|| DraftTurn::text(Role::Assistant, text))
 }
 
 /// A document with these parts.

@@ -27,6 +27,7 @@ mod lookup;
 mod merge;
 mod needles;
 mod options;
+mod placeholders;
 mod placement;
 mod question;
 mod raw;

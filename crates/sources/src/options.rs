@@ -39,7 +39,7 @@ pub struct SourceOptions {
     /// Frames per second of videos without a frame rate, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
     /// The fields of records under other names: `fields = { image = "img_path", question = "q", answer = "meta.a" }`. On the left
-    /// is a name that the reader knows, on the right that of the record; a dot leads into an object, `answers[0]` is the first entry of a
+    /// is a name that the reader knows, or one for `where`, on the right that of the record; a dot leads into an object, `answers[0]` is the first entry of a
     /// list, and `most_common(answers)` the entry that occurs most often, of several the first of them (`most_common(answers.answer)`
     /// where entries are objects). A text with names in braces is put together of fields: in
     /// `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits. All names on the right are those of the record

@@ -5,6 +5,11 @@
 //!   that is where writers put it, and its image is lost. `<video>` is also text in a record with images only.
 //! * Each `<image>` takes the record's next image, each `<video>` its next video. In a record with videos only and
 //!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
+//! * In a record without these, and with media that no part names, placeholders of other models are read as they are
+//!   (`placeholders.rs`), with the tokens around them. What only looks like one rejects the record, unless missing placeholders are
+//!   repaired: it would be text.
+//! * A placeholder with a number shows the medium of that number, from 0; in texts from 0 or from 1. Then each medium has to be
+//!   named once.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
 //! * In some datasets it is normal that there is no placeholder; media then come before the first question: [`Unplaced`].
 //! * In a document, which is all answer, visuals are anywhere.
@@ -17,6 +22,11 @@ use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Rejection, Role, Tur
 
 use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
 use crate::options::{MissingPlaceholders, SwappedRoles};
+use crate::placeholders::{Forms, Placeholder, look_alike, next_start, strip_placeholder};
+use crate::reject::quoted;
+
+/// Most numbers that a detail lists.
+const MAX_NUMBERS: usize = 12;
 
 /// What a record with media and without any placeholder means in a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +56,25 @@ struct SlottedTurn<'a> {
 enum Slot<'a> {
     Text(&'a str),
     Next(MediaKind),
+    Numbered(MediaKind, Number),
     Own(&'a MediaRef),
+}
+
+/// The number by which a placeholder names its medium.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    /// From 0.
+    Index(usize),
+    /// In a text, from 0 or from 1.
+    InText(usize),
+}
+
+impl Number {
+    fn written(self) -> usize {
+        match self {
+            Self::Index(number) | Self::InText(number) => number,
+        }
+    }
 }
 
 /// Turns with visuals, and the media in the order in which they appear.
@@ -61,15 +89,85 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
             _ => Ok((turns, Vec::new())),
         };
     }
-    let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
+    let mut turns = slotted_turns(draft);
     if !draft.is_document {
+        reject_look_alikes(&turns, &draft.media, placement)?;
         settle_roles(&mut turns, placement.swapped)?;
     }
-    let missing = count_missing(&mut turns, &draft.media, placement)?;
+    let shown = Shown::of(&mut turns, &draft.media)?;
+    let missing = count_missing(&turns, &shown, placement)?;
     if let Some(first) = turns.iter_mut().find(|turn| turn.role == Role::User) {
         first.slots.splice(0..0, missing.into_iter().map(Slot::Next));
     }
-    fill(turns, &draft.media)
+    fill(turns, shown)
+}
+
+/// The media of a record in the order in which its placeholders show them.
+struct Shown<'a> {
+    images: VecDeque<&'a MediaRef>,
+    videos: VecDeque<&'a MediaRef>,
+    /// Whether each `<image>` shows a video.
+    are_videos_images: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// Afterwards each placeholder shows the next one.
+    fn of(turns: &mut [SlottedTurn<'_>], media: &'a DraftMedia) -> Result<Self, Rejection> {
+        let slots = || turns.iter().flat_map(|turn| &turn.slots);
+        let are_videos_images =
+            media.images.is_empty() && !slots().any(|slot| slot.kind_of_next() == Some(MediaKind::Video));
+        if are_videos_images {
+            for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
+                if let Slot::Next(kind) | Slot::Numbered(kind, _) = slot {
+                    *kind = MediaKind::Video;
+                }
+            }
+        }
+        Ok(Self {
+            images: in_named_order(turns, MediaKind::Image, &media.images)?,
+            videos: in_named_order(turns, MediaKind::Video, &media.videos)?,
+            are_videos_images,
+        })
+    }
+}
+
+/// Media of one kind in the order of the numbers by which placeholders name them; in upstream's if there are no numbers.
+fn in_named_order<'a>(
+    turns: &mut [SlottedTurn<'_>],
+    kind: MediaKind,
+    media: &'a [MediaRef],
+) -> Result<VecDeque<&'a MediaRef>, Rejection> {
+    let (mut numbers, mut has_others) = (Vec::new(), false);
+    for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
+        match *slot {
+            Slot::Numbered(of, number) if of == kind => {
+                numbers.push(number);
+                *slot = Slot::Next(kind);
+            }
+            Slot::Next(of) => has_others |= of == kind,
+            _ => {}
+        }
+    }
+    if numbers.is_empty() {
+        return Ok(media.iter().collect());
+    }
+    let mut sorted: Vec<_> = numbers.iter().map(|number: &Number| number.written()).collect();
+    sorted.sort_unstable();
+    let is_text = numbers.iter().all(|number| matches!(number, Number::InText(_)));
+    let first = sorted.first().copied().filter(|first| *first == 1 && is_text).unwrap_or(0);
+    if has_others || !sorted.iter().copied().eq(first..first + media.len()) {
+        let named: Vec<_> = numbers.iter().take(MAX_NUMBERS).map(|number| number.written().to_string()).collect();
+        let thing = if kind == MediaKind::Image { "image" } else { "video" };
+        let from = if is_text { "from 0 or 1" } else { "from 0" };
+        let others = if has_others { "; there are placeholders without a number, too" } else { "" };
+        let detail = format!(
+            "placeholders name the numbers {} for {}, expected each once, {from}{others}",
+            named.join(", "),
+            plural(media.len(), thing)
+        );
+        return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
+    }
+    Ok(numbers.into_iter().filter_map(|number| media.get(number.written() - first)).collect())
 }
 
 /// The turns of a record without media: whatever their text holds is text.
@@ -99,42 +197,97 @@ fn lonely_placeholder(turn: &Turn) -> Option<&'static str> {
     })
 }
 
-fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {
-    let mut slots = Vec::new();
-    for part in &turn.parts {
-        match part {
-            DraftPart::Text(text) => slots_of_text(text, media, &mut slots),
-            DraftPart::Medium(medium) => slots.push(Slot::Own(medium)),
-            DraftPart::Placeholder(kind) => slots.push(Slot::Next(*kind)),
+/// Placeholders of other models are looked for where nothing else shows the media.
+fn slotted_turns<'a>(draft: &'a Draft<'_>) -> Vec<SlottedTurn<'a>> {
+    let slotted = |turn: &'a DraftTurn<'_>, forms| {
+        let mut search = Search { media: &draft.media, forms, slots: Vec::new() };
+        turn.parts.iter().for_each(|part| search.add(part));
+        SlottedTurn { role: turn.role, slots: search.slots }
+    };
+    let turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, Forms::Usual)).collect();
+    if turns.iter().any(SlottedTurn::has_visual) {
+        return turns;
+    }
+    let forms = |role| match role {
+        Role::Assistant if !draft.is_document => Forms::Tokens,
+        _ => Forms::TokensAndNumbers,
+    };
+    draft.turns.iter().map(|turn| slotted(turn, forms(turn.role))).collect()
+}
+
+/// A search for what a turn shows.
+struct Search<'a> {
+    media: &'a DraftMedia,
+    forms: Forms,
+    slots: Vec<Slot<'a>>,
+}
+
+impl<'a> Search<'a> {
+    fn add(&mut self, part: &'a DraftPart<'_>) {
+        let slot = match part {
+            DraftPart::Text(text) => return self.add_text(text),
+            DraftPart::Medium(medium) => Slot::Own(medium),
+            DraftPart::Placeholder { kind, index: None } => Slot::Next(*kind),
+            DraftPart::Placeholder { kind, index: Some(index) } => Slot::Numbered(*kind, Number::Index(*index)),
+        };
+        self.slots.push(slot);
+    }
+
+    fn add_text(&mut self, text: &'a str) {
+        let mut rest = text;
+        let mut searched = 0;
+        while let Some(at) = rest.get(searched..).and_then(next_start) {
+            let (before, tag) = rest.split_at(searched + at);
+            let Some((slot, after)) = self.slot_at(tag) else {
+                searched += at + 1;
+                continue;
+            };
+            self.slots.extend((!before.is_empty()).then_some(Slot::Text(before)));
+            self.slots.push(slot);
+            (rest, searched) = (after, 0);
+        }
+        self.slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
+    }
+
+    /// The placeholder at the start of a text, if the record has a medium for it, and what follows it.
+    fn slot_at(&self, text: &'a str) -> Option<(Slot<'a>, &'a str)> {
+        if self.media.is_empty() {
+            return None;
+        }
+        let (Placeholder { kind, number }, rest) = strip_placeholder(text, self.forms)?;
+        let slot = number.map_or(Slot::Next(kind), |number| Slot::Numbered(kind, Number::InText(number)));
+        (kind == MediaKind::Image || !self.media.videos.is_empty()).then_some((slot, rest))
+    }
+}
+
+/// A question with what looks like a placeholder, in a record that has no other, is not shown its media first.
+fn reject_look_alikes(turns: &[SlottedTurn<'_>], media: &DraftMedia, placement: Placement) -> Result<(), Rejection> {
+    if placement.missing == MissingPlaceholders::Prepend || turns.iter().any(SlottedTurn::has_visual) {
+        return Ok(());
+    }
+    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.role == Role::User) {
+        let texts = turn.slots.iter().filter_map(|slot| if let Slot::Text(text) = slot { Some(*text) } else { None });
+        let has_videos = !media.videos.is_empty();
+        if let Some(found) = texts.into_iter().find_map(|text| look_alike(text, has_videos)) {
+            let detail = format!(
+                "turn {index} has {}, which looks like a placeholder: write <image> or <video> there; if it is text, \
+                 missing_placeholders = \"prepend\" shows what the record has before the question",
+                quoted(found)
+            );
+            return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
         }
     }
-    SlottedTurn { role: turn.role, slots }
+    Ok(())
 }
 
-fn slots_of_text<'a>(text: &'a str, media: &DraftMedia, slots: &mut Vec<Slot<'a>>) {
-    let mut rest = text;
-    let mut searched = 0;
-    while let Some(at) = rest.get(searched..).and_then(|text| memchr::memchr(b'<', text.as_bytes())) {
-        let (before, tag) = rest.split_at(searched + at);
-        let Some((kind, after)) = strip_placeholder(tag, media) else {
-            searched += at + 1;
-            continue;
-        };
-        slots.extend((!before.is_empty()).then_some(Slot::Text(before)));
-        slots.push(Slot::Next(kind));
-        (rest, searched) = (after, 0);
+impl Slot<'_> {
+    /// What it shows of the media beside the turns.
+    fn kind_of_next(&self) -> Option<MediaKind> {
+        match self {
+            Self::Next(kind) | Self::Numbered(kind, _) => Some(*kind),
+            Self::Text(_) | Self::Own(_) => None,
+        }
     }
-    slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
-}
-
-/// Splits off the placeholder at the start of a text, if the record has a medium for it.
-fn strip_placeholder<'a>(text: &'a str, media: &DraftMedia) -> Option<(MediaKind, &'a str)> {
-    if media.is_empty() {
-        return None;
-    }
-    let image = || Some((MediaKind::Image, text.strip_prefix("<image>")?));
-    let video = || Some((MediaKind::Video, text.strip_prefix("<video>").filter(|_| !media.videos.is_empty())?));
-    image().or_else(video)
 }
 
 impl SlottedTurn<'_> {
@@ -169,29 +322,16 @@ fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<
 
 /// The placeholders to add before the first question, once it is certain that the others are right.
 fn count_missing(
-    turns: &mut [SlottedTurn<'_>],
-    media: &DraftMedia,
+    turns: &[SlottedTurn<'_>],
+    media: &Shown<'_>,
     placement: Placement,
 ) -> Result<Vec<MediaKind>, Rejection> {
-    let count = |turns: &[SlottedTurn<'_>], kind| {
-        turns
-            .iter()
-            .flat_map(|turn| &turn.slots)
-            .filter(|slot| matches!(slot, Slot::Next(next) if *next == kind))
-            .count()
-    };
-    let shows_videos_as_images = media.images.is_empty() && count(turns, MediaKind::Video) == 0;
-    if shows_videos_as_images {
-        for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
-            if matches!(slot, Slot::Next(MediaKind::Image)) {
-                *slot = Slot::Next(MediaKind::Video);
-            }
-        }
-    }
-    let (num_images, num_videos) = (count(turns, MediaKind::Image), count(turns, MediaKind::Video));
+    let count =
+        |kind| turns.iter().flat_map(|turn| &turn.slots).filter(|slot| slot.kind_of_next() == Some(kind)).count();
+    let (num_images, num_videos) = (count(MediaKind::Image), count(MediaKind::Video));
     let mismatch = || {
         let detail = match (plural(media.images.len(), "image"), plural(media.videos.len(), "video")) {
-            (_, videos) if shows_videos_as_images && num_videos > 0 => {
+            (_, videos) if media.are_videos_images && num_videos > 0 => {
                 format!(
                     "{num_videos} <image> for {videos}: where a record has videos only, each <image> shows one of them"
                 )
@@ -206,7 +346,7 @@ fn count_missing(
         let is_unplaced = num_images + num_videos == 0;
         let is_normal = match placement.unplaced {
             Unplaced::IsMismatch => false,
-            Unplaced::OneComesFirst => is_unplaced && media.len() == 1,
+            Unplaced::OneComesFirst => is_unplaced && media.images.len() + media.videos.len() == 1,
             Unplaced::AllComeFirst => is_unplaced,
         };
         if !is_normal {
@@ -222,10 +362,9 @@ fn plural(number: usize, thing: &str) -> String {
 }
 
 /// Puts a medium into every slot. Media without a slot come last, where the record's own check finds them.
-fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
-    let mut images: VecDeque<_> = media.images.iter().collect();
-    let mut videos: VecDeque<_> = media.videos.iter().collect();
-    let mut placed: Vec<MediaRef> = Vec::with_capacity(media.len());
+fn fill(turns: Vec<SlottedTurn<'_>>, shown: Shown<'_>) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
+    let Shown { mut images, mut videos, .. } = shown;
+    let mut placed: Vec<MediaRef> = Vec::with_capacity(images.len() + videos.len());
     let mut filled = Vec::with_capacity(turns.len());
     for turn in turns {
         let mut parts: Vec<Part> = Vec::with_capacity(turn.slots.len());
@@ -240,8 +379,8 @@ fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> Result<(Vec<Turn>, V
                     continue;
                 }
                 (Slot::Own(medium), _) => Some(medium),
-                (Slot::Next(MediaKind::Image), _) => images.pop_front(),
-                (Slot::Next(MediaKind::Video), _) => videos.pop_front(),
+                (Slot::Next(MediaKind::Image) | Slot::Numbered(MediaKind::Image, _), _) => images.pop_front(),
+                (Slot::Next(MediaKind::Video) | Slot::Numbered(MediaKind::Video, _), _) => videos.pop_front(),
             };
             let medium = medium.ok_or_else(|| {
                 Rejection::new(RejectCode::PlaceholderMismatch, "a placeholder is left without an image or video")

@@ -9,6 +9,7 @@ use manyframe_core::{
 };
 
 use crate::artefact::Artefacts;
+use crate::conversation::write_out_answer;
 use crate::draft::{Draft, DraftPart};
 use crate::fields::{Embedded, EmbeddedPlace, FILES, IMAGES, MediaFields, VIDEOS, read_id};
 use crate::json::overwritten;
@@ -64,6 +65,7 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
     if let Some(sides) = context.sides {
         sides.select(&row, upstream_id)?;
     }
+    write_out_answer(&mut row, !matches!((&raw.body, raw.origin.position), (RawBody::Json(_), Position::Row(_))));
     let table = embedded(raw, context);
     let record_context =
         RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
@@ -190,7 +192,7 @@ fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
 fn media_of<'d>(draft: &'d mut Draft<'_>) -> impl Iterator<Item = &'d mut MediaRef> {
     let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
         DraftPart::Medium(medium) => Some(medium),
-        DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
+        DraftPart::Text(_) | DraftPart::Placeholder { .. } => None,
     });
     in_turns.chain(&mut draft.media.images).chain(&mut draft.media.videos)
 }

@@ -12,9 +12,7 @@ use manyframe_core::RejectCode;
 pub(crate) use self::gif_bmp_tiff::gif_without_stray_bytes;
 use self::header::Source;
 pub(crate) use self::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, ReadAt};
-pub(crate) use self::jpeg::{
-    add_exif, for_each_segment, has_end_of_image, with_usual_scans, without_application_data,
-};
+pub(crate) use self::jpeg::{add_exif, for_each_segment, has_end_of_image, with_usual_scans, without_application_data};
 pub(crate) use self::png::{PNG_SIGNATURE_BYTES, Text, inflated};
 pub(crate) use self::webp::{hides_alpha, webp_chunks, webp_end};
 use crate::error::MediaError;

@@ -9,6 +9,7 @@ use crate::document::Node;
 use crate::rules::{NAME, Rules, enumeration, is_name};
 use crate::settings::source::{FilterTable, Kind, SourceTable};
 use crate::settings::values::Take;
+use crate::suggest::suggestion;
 
 /// A `[[source]]` as messages call it: by its name, or by its index if it has none.
 pub(crate) fn source_path(node: &Node, index: usize) -> String {
@@ -76,6 +77,7 @@ impl Rules<'_> {
                     let message = format!(".{}: {}", problem.option, problem.problem);
                     self.broken(&[problem.option], &message, "");
                 }
+                self.check_fields(kind, source);
                 &["from", "only_sources", "only_layouts"]
             }
         };
@@ -85,6 +87,20 @@ impl Rules<'_> {
         for key in foreign.iter().filter(|key| node.has(key)) {
             let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
             self.broken(&[key], &message, allowed);
+        }
+    }
+
+    /// A field under a name that nobody asks for would be another one's in silence.
+    fn check_fields(&mut self, kind: SourceKind, source: &SourceTable) {
+        let known: Vec<String> = kind.field_names().map(str::to_owned).collect();
+        for name in kind.unread_fields(&source.options) {
+            let suggestion = suggestion(name, known.iter());
+            let message = format!(".fields.{name}: no reader of kind {:?} knows it{suggestion}", kind.as_str());
+            self.broken(
+                &["fields", name],
+                &message,
+                "a name that is read, such as image, question, answer, caption or id",
+            );
         }
     }
 

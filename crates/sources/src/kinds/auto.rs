@@ -7,7 +7,7 @@
 //! | a conversation in any shape of `conversation.rs` | a conversation, with its images and videos |
 //! | `texts`: `[{user, assistant}]` | a conversation, as The Cauldron and FineVision write it |
 //! | a document in any shape of `interleaved.rs` | a document, with images between its texts |
-//! | a caption (`caption`, `text`, `description` …) and a medium | an answer to one of the option `questions` |
+//! | a caption (`caption`, `text`, `description` …) and a medium | an answer to one of the option `questions`, or to the question that `fields` names beside it |
 //! | `text` alone | a document |
 //!
 //! * Images are in `image`, `images`, `image_path`, `img` and others, videos in `video`, `videos`, `video_path` …; `file_name`, `path` and
@@ -17,15 +17,18 @@
 //! * What would be lost, such as a second field with images or a second conversation, rejects the record (`unread/`).
 //! * `data_source`, or a text `source`, is the subset, unless the file decides it.
 
+use std::borrow::Cow;
+
 use manyframe_core::{MediaKind, MediaLocation, Rejection, Role};
 
-use crate::conversation::{has_conversation, read_list, read_turns};
+use crate::conversation::{ANSWERS, LISTS, QUESTIONS, has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
 use crate::fields::{
     IMAGES, MediaFields, VIDEOS, files_of, items_of, kind_of_path, medium, read_clip, read_location, reject_audio,
 };
 use crate::interleaved::{document_of, read_document, read_placeholders};
 use crate::kinds::{sharegpt4video, text, videochat2};
+use crate::options::SourceOptions;
 use crate::placement::Unplaced;
 use crate::question::{CAPTIONS, choice_in, question_of};
 use crate::reader::{KindReader, RecordContext};
@@ -76,7 +79,8 @@ fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Resu
         reject_unknown_medium(row)?;
     }
     let subset = row.get_any(&["data_source", "source"]).and_then(|(_, name)| name.as_text()).map(str::to_owned);
-    if has_conversation(row) {
+    let is_asked = names_question_of_caption(context.options);
+    if has_conversation(row) && !is_asked {
         return Ok(Draft { subset, turns: read_turns(row)?, media, ..Draft::default() });
     }
     if let Some(texts) = row.get("texts") {
@@ -109,9 +113,19 @@ fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Resu
         Value::List(items) if let [Value::Text(caption)] = items.as_slice() => caption,
         other => return Err(wrong_type(name, other, "a string")),
     };
-    let question = question_of(first_path(&media), default_question(&media), context);
+    let question = match row.get_filled(QUESTIONS).filter(|_| is_asked) {
+        Some((_, Value::Text(question))) => Cow::Borrowed(question.as_ref()),
+        Some((name, other)) => return Err(wrong_type(name, other, "a string")),
+        None => Cow::Owned(question_of(first_path(&media), default_question(&media), context)),
+    };
     let turns = vec![DraftTurn::text(Role::User, question), DraftTurn::text(Role::Assistant, caption.as_ref())];
     Ok(Draft { subset, turns, media, ..Draft::default() })
+}
+
+/// Whether `fields` says that a caption answers a question of the record.
+fn names_question_of_caption(options: &SourceOptions) -> bool {
+    let names_any = |names: &[&str]| names.iter().any(|name| options.fields.contains_key(*name));
+    names_any(QUESTIONS) && names_any(CAPTIONS) && !names_any(ANSWERS) && !names_any(LISTS)
 }
 
 /// A record that shows nothing although a field seems to name an image or video is not a text.

@@ -12,6 +12,7 @@ mod llava;
 mod llava_video;
 mod m4_instruct;
 mod mantis;
+mod names;
 mod needles;
 mod sharegpt4v;
 mod sharegpt4video;

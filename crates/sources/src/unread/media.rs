@@ -79,7 +79,7 @@ impl<'a> Read<'a> {
     fn of(record: &ReadRecord<'a, '_>) -> Self {
         let of_turns = record.draft.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
             DraftPart::Medium(medium) => Some(medium),
-            DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
+            DraftPart::Text(_) | DraftPart::Placeholder { .. } => None,
         });
         let media = &record.draft.media;
         let locations: Vec<&MediaLocation> =

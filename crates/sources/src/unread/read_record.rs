@@ -17,7 +17,7 @@ impl<'a> ReadRecord<'a, '_> {
     pub(super) fn texts(&self) -> impl Iterator<Item = &'a str> {
         self.draft.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
             DraftPart::Text(text) => Some(&**text),
-            DraftPart::Medium(_) | DraftPart::Placeholder(_) => None,
+            DraftPart::Medium(_) | DraftPart::Placeholder { .. } => None,
         })
     }
 

@@ -43,6 +43,9 @@ pub(super) fn reject_other_texts(record: &ReadRecord<'_, '_>) -> Result<(), Reje
     let said = Said::of(record);
     let (read, lost): (Vec<&str>, Vec<&str>) =
         filled.into_iter().partition(|name| record.row.get(name).is_none_or(|value| said.has_all_of(name, value)));
+    if let Some(named) = lost.iter().find(|name| record.is_decided(&[name])) {
+        return Err(unexpected_schema(format!("`fields` names {named:?}, which would be lost beside {read:?}")));
+    }
     let Some(lost) = lost.first() else { return Ok(()) };
     let mut main = read.iter().filter(|name| is_main(name));
     if main.clone().any(|name| record.is_decided(&[name])) {

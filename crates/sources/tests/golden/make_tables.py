@@ -70,3 +70,35 @@ write("binary_lists", {
     "image": (pa.large_binary(), [None, b"z"]),
     "messages": (ROLE_FIRST, [roles("<image><image>", "xy"), roles("<image>", "z")]),
 })
+
+# llava-instruct-mix-vsft: parts of turns name images of the list beside them by their index.
+PART = pa.struct([("index", pa.int64()), ("text", pa.string()), ("type", pa.string())])
+
+
+def parts(*names):
+    texts = {"A": "first ", "B": " second "}
+    return [{"index": name if isinstance(name, int) else None, "text": texts.get(name),
+             "type": "image" if isinstance(name, int) else "text"} for name in names]
+
+
+def asked(*names):
+    answer = [{"index": None, "text": "it", "type": "text"}]
+    return [{"content": parts(*names), "role": "user"}, {"content": answer, "role": "assistant"}]
+
+
+TWO = [{"bytes": b"x", "path": None}, {"bytes": b"y", "path": None}]
+write("llava_vsft", {
+    "messages": (pa.list_(pa.struct([("content", pa.list_(PART)), ("role", pa.string())])),
+                 [asked("A", 0, "B", 1), asked("A", 1, "B", 0), asked("A", 1, "B", 1), asked("A", 1, "B", 2)]),
+    "images": (pa.list_(IMAGE), [TWO] * 4),
+})
+
+# Answers that are numbers; truth values cannot be told from bytes.
+write("numbers", {
+    "question": (pa.string(), ["many?", "few?"]),
+    "answer": (pa.int32(), [3, 0]),
+})
+write("truths", {
+    "question": (pa.string(), ["is it?", "or?"]),
+    "answer": (pa.bool_(), [True, False]),
+})

@@ -184,6 +184,55 @@ fn an_answer_can_be_an_entry_of_a_list() {
 }
 
 #[test]
+fn a_caption_answers_the_question_that_is_named_beside_it() {
+    let asked = with_fields(&[("question", "q"), ("caption", "caption")]);
+    check_with(
+        Auto,
+        &asked,
+        &[
+            (r#"{"image": "a.jpg", "q": "hi", "caption": "ho"}"#, r#"U [a.jpg] "hi" A "ho""#),
+            (r#"{"image": "a.jpg", "q": "<image>\nhi", "caption": ["ho"]}"#, r#"U [a.jpg] "\nhi" A "ho""#),
+            (r#"{"image": "a.jpg", "q": "hi", "caption": "ho", "answer": "he"}"#, r#"U [a.jpg] "hi" A "ho""#),
+            (r#"{"image": "a.jpg", "q": null, "caption": "ho"}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
+            (r#"{"image": "a.jpg", "q": ["hi"], "caption": "ho"}"#, "unexpected_schema"),
+        ],
+    );
+    let composed = with_fields(&[("prompt", "{lang}: what?"), ("text", "en")]);
+    check_with(
+        Auto,
+        &composed,
+        &[(r#"{"image": "a.jpg", "lang": "en", "en": "ho"}"#, r#"U [a.jpg] "en: what?" A "ho""#)],
+    );
+    let all = with_fields(&[("question", "q"), ("caption", "c"), ("answer", "a")]);
+    let text = r#"{"image": "a.jpg", "q": "hi", "c": "ho", "a": "he"}"#;
+    assert_rejected(&all, text, &["`fields` names \"caption\", which would be lost"]);
+    check(Auto, &[(r#"{"image": "a.jpg", "question": "hi", "caption": "ho"}"#, "unexpected_schema")]);
+}
+
+#[test]
+fn an_answer_that_is_a_number_or_a_truth_value_is_its_text() {
+    for (answer, text) in [
+        ("3", "3"),
+        ("-3", "-3"),
+        ("0.5", "0.5"),
+        ("3.0", "3.0"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("true", "true"),
+        ("false", "false"),
+    ] {
+        let expected = format!(r#"U [a.jpg] "q" A "{text}""#);
+        let record = format!(r#"{{"image": "a.jpg", "question": "q", "answer": {answer}}}"#);
+        check(Auto, &[(&record, &expected)]);
+        let counted = format!(r#"{{"image": "a.jpg", "question": "q", "count": {answer}}}"#);
+        check_with(Auto, &with_field("answer", "count"), &[(&counted, &expected)]);
+    }
+    let conversation = r#"{"image": "a.jpg", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}], "answer": 3}"#;
+    check(Auto, &[(conversation, r#"U [a.jpg] "hi" A "ho""#)]);
+    let number = r#"{"image": "a.jpg", "question": 1, "answer": "a"}"#;
+    check(Auto, &[(number, "unexpected_schema")]);
+}
+
+#[test]
 fn the_images_of_a_record_can_be_named_by_fields_that_end_with_file_names_and_by_lists_in_texts() {
     let captioned = |media: &str, question: &str| format!(r#"U {media} "{question}" A "ho""#);
     let two = captioned("[a.jpg] [b.jpg]", "Describe these images.");

@@ -6,6 +6,7 @@ mod conversations;
 mod files;
 mod hostile;
 mod images;
+mod placeholders;
 mod real_samples;
 mod support;
 mod tables;

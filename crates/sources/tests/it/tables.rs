@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef};
-use manyframe_sources::SourceKind::{self, Llava, Mantis, Text};
+use manyframe_sources::SourceKind::{self, Auto, Llava, Mantis, Text};
 use manyframe_sources::{SourceError, SourceOptions};
 
 use crate::support::{file_of, parse_all, shown, source_of};
@@ -46,6 +46,25 @@ fn bytes_in_the_table_are_used_where_they_are_there() {
     assert_eq!(shown_table(Mantis, "mantis_bytes"), expected);
     assert_eq!(shown_table(Llava, "llava_next"), [r#"U [only] "\nwhat?" A "it""#, r#"U "hi" A "ho""#]);
     assert_eq!(shown_table(Llava, "binary_lists"), [r#"U [x] [y] A "xy""#, r#"U [z] A "z""#]);
+}
+
+#[test]
+fn parts_name_images_of_the_table_by_their_index() {
+    let expected = [
+        r#"U "first " [x] " second " [y] A "it""#,
+        r#"U "first " [y] " second " [x] A "it""#,
+        "placeholder_mismatch",
+        "placeholder_mismatch",
+    ];
+    for kind in [Auto, Llava] {
+        assert_eq!(shown_table(kind, "llava_vsft"), expected);
+    }
+}
+
+#[test]
+fn answers_that_are_numbers_are_their_texts_and_truth_values_could_be_bytes() {
+    assert_eq!(shown_table(Auto, "numbers"), [r#"U "many?" A "3""#, r#"U "few?" A "0""#]);
+    assert_eq!(shown_table(Auto, "truths"), ["unexpected_schema"; 2]);
 }
 
 #[test]
