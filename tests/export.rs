@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::clients::has_torch;
 use crate::demo::stages;
-use crate::support::{Built, Workshop, contents_below, demo_media, llava, photo, root, run, run_python};
+use crate::support::{Built, Workshop, contents_below, demo_media, llava, photo, root, run, run_python, stdout};
 
 /// Exports a dataset; returns the directory as text.
 fn export(workshop: &Workshop, dataset: &Path, name: &str, more: &[&str]) -> String {
@@ -108,6 +108,19 @@ fn the_loader_of_llava_reads_every_record_with_one_image_or_none() {
     let counts = read_as("llava", &readable);
     assert_eq!(counts["num_skipped"], 0);
     assert_eq!(counts["num_records"], records(&all).len() - with_several);
+    let dataset = stages()[2].display().to_string();
+    let again = workshop.text("again");
+    let arguments = ["export", &dataset, "--format", "llava_json", "--output", &again, "--max-images", "1", "--quiet"];
+    let text = stdout(&arguments);
+    fs::remove_dir_all(&again).unwrap();
+    let counts: Value = serde_json::from_str(&stdout(&[&arguments[..], &["--json"]].concat())).unwrap();
+    let number = |name: &str| counts[name].as_u64().unwrap();
+    let total = Manifest::read(&stages()[2]).unwrap().total.num_samples;
+    assert_eq!(number("num_records") + number("num_documents") + number("num_over_max_images"), total, "{counts}");
+    assert!(number("num_over_max_images") >= with_several as u64);
+    let expected =
+        format!("skipped: {} samples with more than 1 image (--max-images)\n", number("num_over_max_images"));
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]

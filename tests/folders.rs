@@ -240,6 +240,56 @@ fn where_nothing_tells_the_right_images_none_are_guessed() {
 }
 
 #[test]
+fn images_are_taken_from_directories_that_are_called_so_and_not_from_what_is_made_of_them() {
+    for (annotations, images, others) in [
+        ("data.json", "images", vec!["depth"]),
+        ("data.json", "photos", vec!["labels", "thumbs"]),
+        ("train.json", "rgb/train", vec!["masks/train"]),
+        ("train.json", "rgb", vec!["masks/train"]),
+    ] {
+        let home = home();
+        write(home.path(), annotations, json!([caption("0.jpg"), caption("1.jpg"), caption("2.jpg")]).to_string());
+        // One image is missing: what is made of it is not in its place.
+        for (index, place) in others.into_iter().chain([images]).enumerate() {
+            for number in 0..if place == images { 2 } else { 3 } {
+                let photo = photo(10 * (index as u32 + 1) + number, 64 + 16 * index as u32, 48);
+                write(home.path(), &format!("{place}/{number}.jpg"), photo);
+            }
+        }
+        let said = stdout(&["init", &text(home.path(), ""), "--output", &text(home.path(), "p.toml")]);
+        let file = fs::read_to_string(home.path().join("p.toml")).unwrap();
+        assert!(file.contains(&format!("\nmedia = \"${{here}}/{images}\"\n")), "{file}");
+        assert!(said.contains("2 of 3 media found, not \"2.jpg\""), "{said}");
+    }
+}
+
+#[test]
+fn files_that_differ_in_numbers_each_have_the_images_of_their_number() {
+    let home = home();
+    for set in 0..3_u32 {
+        // Not all have as many: the directory with the most is not that of all.
+        let numbers = 0..2 + set;
+        let records: Vec<_> = numbers.clone().map(|number| caption(&format!("{number}.jpg"))).collect();
+        write(
+            home.path(),
+            &format!("data_{set}.json"),
+            json!(records).to_string().replace("Of ", &format!("Of {set} ")),
+        );
+        for number in numbers {
+            let photo = photo(10 * (set + 1) + number, 64 + 16 * set, 48);
+            write(home.path(), &format!("images_{set}/{number}.jpg"), photo);
+        }
+    }
+    run(&["init", &text(home.path(), ""), "--output", &text(home.path(), "pipeline.toml")], 0);
+    let toml: toml::Table = toml::from_str(&pipeline(home.path())).unwrap();
+    let sources = toml["source"].as_array().unwrap();
+    let found: Vec<_> =
+        sources.iter().map(|it| (it["annotations"].as_str().unwrap(), it["media"].as_str().unwrap())).collect();
+    let expected = [0, 1, 2].map(|set| (format!("${{here}}/data_{set}.json"), format!("${{here}}/images_{set}")));
+    assert_eq!(found, expected.each_ref().map(|(annotations, media)| (annotations.as_str(), media.as_str())));
+}
+
+#[test]
 fn a_directory_that_is_called_after_splits_holds_nothing_out() {
     let home = home();
     let data = home.path().join("train_val_dirs");

@@ -1,9 +1,11 @@
 //! Promise: a mistake is answered with what was found, where, and what would be right. Each message is here as it is printed.
 
+use std::process::Output;
+
 use serde_json::{Value, json};
 
 use crate::schemas::compare_text;
-use crate::support::{Built, Workshop, llava, photo, run};
+use crate::support::{Built, Workshop, llava, photo, run, stdout};
 
 const SOURCE: &str = "[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"${here}/a.json\"\n";
 
@@ -150,4 +152,73 @@ fn rejects_say_what_the_reader_knows() {
     workshop.add_source("a", "llava", &videos, "");
     workshop.add_source("t", "text", &json!([{ "id": "unknown", "body": "A text.", "lang": "en" }]), "");
     compare("rejects", &[details(&workshop.build())]);
+}
+
+/// What a plan and a build of some records with this `where` say on stderr.
+fn said_of_where(condition: &str, more: &str) -> Vec<String> {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    let mut records: Vec<Value> = (0..4).map(|number| llava(&number.to_string(), "1.jpg")).collect();
+    records[3]["score"] = json!(3);
+    records[3]["note"] = Value::Null;
+    workshop.write("side.json", json!([{"id": "2", "grade": 4}]).to_string());
+    let more = more.replace("SIDE", &workshop.text("side.json"));
+    workshop.add_source("a", "llava", &json!(records), &format!("where = {condition:?}\n{more}"));
+    let pipeline = workshop.pipeline();
+    let said = |output: &Output| String::from_utf8(output.stderr.clone()).unwrap();
+    let plan = said(&run(&["plan", &pipeline, "--quiet", "--output", &workshop.text("out")], 0));
+    // The index is there, and says nothing of it.
+    let build = said(&workshop.run_build(&["--accept-rejects"], 0));
+    [plan, build].map(|text| text.lines().filter(|line| line.contains("where: ")).collect::<String>()).to_vec()
+}
+
+#[test]
+fn a_field_of_where_that_no_record_has_is_a_warning_of_plan_and_build() {
+    for said in said_of_where("scor != 3", "") {
+        let expected = "where: none of 4 records has \"scor\", which counts as null in each; did you mean \"score\"?";
+        assert!(said.contains(expected), "{said}");
+    }
+    for said in said_of_where("scores.best >= 3 or id == '1'", "") {
+        assert!(said.contains("none of 4 records has \"scores.best\""), "{said}");
+    }
+    // One that the last record alone has, one that is null, and one of the table of scores.
+    for said in said_of_where("score != 3 and note == null", "")
+        .into_iter()
+        .chain(said_of_where("grade >= 3", "scores = \"SIDE\""))
+    {
+        assert_eq!(said, "");
+    }
+}
+
+#[test]
+fn files_that_are_missing_by_the_names_of_the_others_are_named_by_init_check_and_build() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    for number in [0, 1, 3] {
+        let records = json!([llava(&number.to_string(), "1.jpg")]);
+        workshop.write(&format!("train-0000{number}-of-00004.json"), records.to_string());
+    }
+    let expected = "train-00002-of-00004.json missing: the names of the other files say that there are 4";
+    let said = stdout(&["init", &workshop.text(""), "--output", &workshop.text("init.toml")]);
+    assert!(said.contains("3 files; 3 of 3 sampled records read") && said.contains(expected), "{said}");
+    workshop.add_source_file("a", "llava", "train-*-of-*.json", "");
+    let pipeline = workshop.pipeline();
+    let output = run(&["check", &pipeline], 0);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning: ") && said.contains(&format!("source.a.annotations: {expected}")), "{said}");
+    let said = String::from_utf8(workshop.run_build(&[], 0).stderr).unwrap();
+    assert!(said.contains(expected), "{said}");
+    workshop.write("train-00002-of-00004.json", json!([llava("2", "1.jpg")]).to_string());
+    assert!(!String::from_utf8(run(&["check", &pipeline], 0).stderr).unwrap().contains("missing"));
+}
+
+#[test]
+fn a_table_without_the_column_of_ids_is_said_to_have_others() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.write("side.jsonl", "{\"qid\": 1, \"answer\": \"Two.\"}\n");
+    let more = format!("join = [{{ table = {:?}, on = \"qidd\" }}]", workshop.text("side.jsonl"));
+    workshop.add_source("a", "llava", &json!([llava("1", "1.jpg")]), &more);
+    let said = String::from_utf8(workshop.run_build(&[], 2).stderr).unwrap();
+    assert!(said.contains("line 1 has no id: expected the column qidd, found qid, answer"), "{said}");
 }

@@ -73,6 +73,41 @@ fn diff_says_which_records_came_went_or_changed_and_why() {
 }
 
 #[test]
+fn diff_shows_records_of_which_only_the_picture_changed() {
+    let mut workshop = workshop(&["kept", "replaced", "touched"], "");
+    let a = build(&workshop, "a");
+    workshop.write("media/replaced.jpg", photo(77, 64, 48));
+    workshop.write("media/new.jpg", photo(99, 64, 48));
+    let ids = ["kept", "new", "replaced", "touched"];
+    let records: Vec<Value> = ids.iter().map(|id| llava(id, &format!("{id}.jpg"))).collect();
+    workshop.write("a.json", json!(records).to_string());
+    let b = build(&workshop, "b");
+    let found = json_of(&["diff", &a, &b]);
+    let changed: Vec<&Value> =
+        found["records"].as_array().unwrap().iter().filter(|group| group["a"] == group["b"]).collect();
+    assert_eq!(changed.len(), 1, "{found}");
+    assert_eq!((&changed[0]["differs"], &changed[0]["num_records"]), (&json!(["media"]), &json!(1)));
+    assert_eq!(changed[0]["examples"][0]["upstream_id"], "replaced");
+    assert_eq!(found["samples"], json!({ "num_compared": 3, "num_shards_not_read": 0 }));
+    assert!(stdout(&["diff", &a, &b]).contains("delivered, other media"));
+
+    // Another template: other prompts.
+    workshop.head = workshop.head.replace("[format]\n", "[format]\ntemplate = \"vicuna\"\n");
+    let c = build(&workshop, "c");
+    let found = json_of(&["diff", &b, &c]);
+    assert_eq!((&found["records"][0]["differs"][0], &found["samples"]["num_compared"]), (&json!("text"), &json!(4)));
+
+    // What cannot be compared is said.
+    let shards = contents_below(&workshop.path("a")).into_iter().filter(|(name, _)| name.contains("/000000."));
+    shards.for_each(|(name, _)| fs::remove_file(workshop.path("a").join(name)).unwrap());
+    let found = json_of(&["diff", &a, &b]);
+    assert_eq!((&found["samples"]["num_compared"], &found["samples"]["num_shards_not_read"]), (&json!(0), &json!(1)));
+    let text = stdout(&["diff", &a, &b]);
+    let expected = "not compared: text and media of the samples in 1 shard (";
+    assert!(text.contains(expected) && text.contains("image/000000"), "{text}");
+}
+
+#[test]
 fn diff_of_pipeline_files_names_the_settings() {
     let mut workshop = workshop(&["one"], "");
     let a = workshop.write("first.toml", fs::read(workshop.pipeline()).unwrap()).display().to_string();

@@ -85,7 +85,8 @@ pub(crate) enum Command {
     /// Write a page about a dataset that opens in any browser: the mix, what was lost and why, lengths, packs, and samples with their
     /// images.
     Report(ReportArguments),
-    /// Compare two datasets, or two pipeline files: settings, counts by source, records that came, went or changed, and why.
+    /// Compare two datasets, or two pipeline files: settings, counts by source, records that came, went or changed, and why. Samples in
+    /// shards that differ are read, and their texts and media compared.
     Diff(DiffArguments),
     /// Show builds that are going on or were left, how large their work directories are, and what the next build would do and why.
     Status(StatusArguments),

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_dataset::{
-    Aspect, DatasetDifference, DatasetIdentity, DatasetReader, RecordGroup, ShardDifference, SourceCounts,
+    Aspect, DatasetDifference, DatasetIdentity, DatasetReader, RecordGroup, SampleComparison, ShardDifference,
+    SourceCounts,
 };
 use manyframe_engine::SettingsAnswer;
 use manyframe_pipeline::{SettingDifference, differences, portable_settings};
@@ -81,11 +82,12 @@ fn render(difference: &DatasetDifference) -> String {
     }
     text.push_str(&format!("\n{}", sources_table(difference).render()));
     if difference.records.is_empty() {
-        text.push_str("\nevery record has the same outcome, tokens, images and turns in both\n");
+        let compared = if difference.samples.num_shards_not_read == 0 { ", text and media" } else { "" };
+        text.push_str(&format!("\nevery record has the same outcome, tokens, images, turns{compared} in both\n"));
     } else {
         text.push_str(&format!("\n{}", records_table(&difference.records).render()));
     }
-    text + &shards(difference.shards)
+    text + &samples(&difference.samples) + &shards(difference.shards)
 }
 
 fn identity(identity: &DatasetIdentity) -> String {
@@ -181,6 +183,8 @@ fn records_table(groups: &[RecordGroup]) -> Table {
 fn aspect_text(aspect: Aspect) -> &'static str {
     match aspect {
         Aspect::Content => "text or media",
+        Aspect::Text => "prompt",
+        Aspect::Media => "media",
         Aspect::Tokens => "tokens",
         Aspect::Images => "images",
         Aspect::Layout => "layout",
@@ -192,6 +196,13 @@ fn aspect_text(aspect: Aspect) -> &'static str {
 fn signed(number: i64) -> String {
     let sign = if number < 0 { '−' } else { '+' };
     format!("{sign}{}", count(number.unsigned_abs()))
+}
+
+/// Which samples were not compared.
+fn samples(samples: &SampleComparison) -> String {
+    let Some(reason) = &samples.not_read_because else { return String::new() };
+    let number = plural(samples.num_shards_not_read, "shard");
+    format!("\nnot compared: text and media of the samples in {number} ({reason})\n")
 }
 
 fn shards(shards: ShardDifference) -> String {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::{Export, ExportAnswer, ExportFormat, ExportOptions};
+use manyframe_engine::{Export, ExportAnswer, ExportFormat, ExportOptions, Exported};
 use manyframe_shards::SingleImage;
 
 use super::location::open_dataset;
@@ -54,10 +54,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         output::print_json(&ExportAnswer { annotations, exported })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let skipped = match exported.num_documents {
-        0 => String::new(),
-        number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
-    };
+    let skipped = skipped(&exported, arguments.max_images);
     output::print(&format!(
         "{}, {} ({})\n{skipped}annotations: {}\n",
         plural(exported.num_records, if is_packed { "pack" } else { "record" }),
@@ -66,4 +63,18 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         annotations.display(),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was left out, and why; a line for each reason.
+fn skipped(exported: &Exported, max_images: Option<usize>) -> String {
+    let mut text = String::new();
+    if let (Some(most), number @ 1..) = (max_images, exported.num_over_max_images) {
+        let most = plural(most as u64, "image");
+        text.push_str(&format!("skipped: {} with more than {most} (--max-images)\n", plural(number, "sample")));
+    }
+    if exported.num_documents > 0 {
+        let documents = plural(exported.num_documents, "document");
+        text.push_str(&format!("skipped: {documents}, because these trainers read conversations only\n"));
+    }
+    text
 }

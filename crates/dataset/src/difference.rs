@@ -1,12 +1,11 @@
 //! What differs between two datasets: settings, counts of each source, and what became of each record.
 //!
 //! ```text
-//! ledger A ─▶ records by id ◀─ ledger B        in both: outcome and measures are compared
+//! ledger A ─▶ records by id ◀─ ledger B        in both: outcome and measures are compared, and samples of shards that differ
 //!                  └── in one only: a record of the same source with the same upstream id is the same one, edited;
 //!                                   any other came or went
 //! ```
 //!
-//! Samples are not read: where the ledgers agree and shards differ, only the number of those shards is known.
 //! Memory: one row of fixed size for each record of the first dataset, and texts of those that are in one only.
 
 use std::collections::BTreeMap;
@@ -22,6 +21,7 @@ use crate::error::DatasetError;
 use crate::ledger::LedgerRow;
 use crate::manifest::Manifest;
 use crate::reader::DatasetReader;
+use crate::sample_difference::{Differs, SampleComparison, compare_samples};
 use crate::source::SourceSummary;
 
 /// What differs between two datasets, `a` and `b`.
@@ -37,6 +37,8 @@ pub struct DatasetDifference {
     pub sources: Vec<SourceDifference>,
     /// Records with different outcomes or measures, in groups.
     pub records: Vec<RecordGroup>,
+    /// Whose text and media were compared.
+    pub samples: SampleComparison,
     /// Files of shards by what became of their bytes.
     pub shards: ShardDifference,
 }
@@ -106,7 +108,7 @@ pub struct RecordGroup {
     /// What became of them in the second.
     pub b: String,
     /// What differs besides the outcome: `content` (text or paths of media: the record was edited), and of delivered samples
-    /// `tokens`, `images`, `layout`, `turns`, `shortened`.
+    /// `text`, `media`, `tokens`, `images`, `layout`, `turns`, `shortened`.
     pub differs: Vec<Aspect>,
     /// How many they are.
     pub num_records: u64,
@@ -131,6 +133,10 @@ pub struct RecordExample {
 pub enum Aspect {
     /// Its text, or the paths of its media.
     Content,
+    /// The text of its sample, though its record is the same.
+    Text,
+    /// The bytes of its images and videos.
+    Media,
     /// Its number of tokens.
     Tokens,
     /// Its number of images or frames.
@@ -163,12 +169,14 @@ impl DatasetDifference {
     ///
     /// If a ledger cannot be read.
     pub fn between(a: &DatasetReader, b: &DatasetReader, num_examples: usize) -> Result<Self, DatasetError> {
+        let (records, samples) = RecordGroups::between(a, b, num_examples)?;
         Ok(Self {
             a: DatasetIdentity::of(a),
             b: DatasetIdentity::of(b),
             settings: differences(&settings(a.manifest()), &settings(b.manifest())),
             sources: sources(a.manifest(), b.manifest()),
-            records: RecordGroups::between(a, b, num_examples)?,
+            records,
+            samples,
             shards: ShardDifference::between(a.manifest(), b.manifest()),
         })
     }
@@ -345,15 +353,22 @@ struct Members {
 struct RecordGroups {
     outcomes: Outcomes,
     groups: BTreeMap<GroupKey, Members>,
+    /// Samples that differ in what the ledgers do not say.
+    samples: FxHashMap<RecordId, Differs>,
     num_examples: usize,
 }
 
 impl RecordGroups {
-    fn between(a: &DatasetReader, b: &DatasetReader, num_examples: usize) -> Result<Vec<RecordGroup>, DatasetError> {
+    fn between(
+        a: &DatasetReader,
+        b: &DatasetReader,
+        num_examples: usize,
+    ) -> Result<(Vec<RecordGroup>, SampleComparison), DatasetError> {
         if a.manifest_digest() == b.manifest_digest() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), SampleComparison::default()));
         }
-        let mut found = Self { outcomes: Outcomes::default(), groups: BTreeMap::new(), num_examples };
+        let (samples, comparison) = compare_samples(a, b);
+        let mut found = Self { outcomes: Outcomes::default(), groups: BTreeMap::new(), samples, num_examples };
         let mut before: FxHashMap<RecordId, Fate> = FxHashMap::default();
         for row in a.ledger()? {
             let row = row?;
@@ -378,11 +393,14 @@ impl RecordGroups {
             }
         }
         found.pair(went, came);
-        Ok(found.finish(a.manifest(), b.manifest()))
+        Ok((found.finish(a.manifest(), b.manifest()), comparison))
     }
 
     fn compare(&mut self, row: LedgerRow, a: Fate, b: Fate) {
-        let differs = self.aspects(a, b);
+        let mut differs = self.aspects(a, b);
+        let Differs { text, media } = self.samples.get(&row.id).copied().unwrap_or_default();
+        differs.extend(text.then_some(Aspect::Text).into_iter().chain(media.then_some(Aspect::Media)));
+        differs.sort_unstable();
         if a.outcome != b.outcome || !differs.is_empty() {
             let example = RecordExample { id: row.id, upstream_id: row.upstream_id };
             self.count(Change { source: row.source, a: Some(a), b: Some(b), differs, example });

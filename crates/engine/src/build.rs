@@ -18,7 +18,7 @@ use manyframe_base::{Executor, Step};
 use manyframe_dataset::{DatasetReader, Excess, Manifest, ShardEntry};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{
-    ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, StatedShard, Verdict,
+    ChangedMedia, Context, Doubt, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, StatedShard, Verdict, doubts,
 };
 use manyframe_samplers::Difference;
 use manyframe_storage::Stores;
@@ -310,6 +310,9 @@ impl IndexedBuild {
     /// [`EngineError::Plan`] if the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
         let Self { build: Build { context, opened_s, work, options, store }, index } = self;
+        for Doubt { source, message } in doubts(&context) {
+            tracing::warn!(source, "{message}");
+        }
         let names = context.sources.iter().map(|source| source.table.name.clone());
         let changed = names.zip(index.changed.iter().cloned());
         let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();

@@ -130,6 +130,10 @@ impl Export<'_> {
                 if !is_wanted(&sample, self.options) {
                     continue;
                 }
+                if self.options.max_images.is_some_and(|most| sample.num_shown_images() > most as u64) {
+                    writer.done.num_over_max_images += 1;
+                    continue;
+                }
                 if is_document(sample.messages.iter().map(|message| message.role)) {
                     writer.done.num_documents += 1;
                 } else {
@@ -186,10 +190,10 @@ fn shards_to_read<'d>(dataset: &'d DatasetReader, options: &ExportOptions) -> Ve
     dataset.shards_of_one_format().filter(can_hold).collect()
 }
 
+/// Whether a sample is of a layout and source that was asked for.
 fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {
     let is_source = options.only_sources.is_empty() || options.only_sources.iter().any(|name| **name == *sample.source);
-    let is_small = options.max_images.is_none_or(|most| sample.num_shown_images() <= most as u64);
-    is_source && is_small && is_among(sample.layout, &options.only_layouts)
+    is_source && is_among(sample.layout, &options.only_layouts)
 }
 
 fn is_among(layout: Layout, layouts: &[Layout]) -> bool {

@@ -17,6 +17,8 @@ pub struct Exported {
     pub num_records: u64,
     /// Documents skipped: these trainers read conversations only.
     pub num_documents: u64,
+    /// Samples skipped: they have more images than `--max-images`.
+    pub num_over_max_images: u64,
     /// Images.
     pub num_images: u64,
     /// Size of all files together.

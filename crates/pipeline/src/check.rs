@@ -20,6 +20,7 @@ use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
 use crate::document::{Node, Override};
+use crate::numbered::missing_files;
 use crate::occupant::{MANIFEST_FILE, Occupant, dataset_around};
 use crate::parse::{ParsedFile, parse_partly};
 use crate::pattern::expand_pattern;
@@ -86,6 +87,7 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope, stores
                 check.check(setting);
             }
             check.check_repeated_annotations();
+            check.check_missing_annotations();
             check.check_media_of_sources();
         }
         let in_file = |problem: Problem| problem.in_file(&path.display().to_string());
@@ -406,6 +408,20 @@ impl FileCheck<'_> {
             let message = format!("source.{}.annotations: a file is named more than once", table.name);
             let problem = Problem::new(location, &message).with_value(&repeated.display().to_string());
             self.problems.push(problem.with_allowed("each file once"));
+        }
+    }
+
+    /// Files whose names say that there are more of them.
+    fn check_missing_annotations(&mut self) {
+        for (index, table) in self.sources.iter().enumerate() {
+            let patterns = table.annotations.as_slice().iter().map(|pattern| absolute_text(pattern));
+            let files: Vec<_> =
+                patterns.filter_map(|pattern| expand_pattern(&self.access, &pattern).ok()).flatten().collect();
+            let Some(missing) = missing_files(&self.access, &files) else { continue };
+            let keys = ["source".to_owned(), index.to_string(), "annotations".to_owned()];
+            let location = self.written.at(&keys).unwrap_or(self.written).location.clone();
+            let message = format!("source.{}.annotations: {missing}", table.name);
+            self.warnings.push(Problem::new(location, &message));
         }
     }
 

@@ -10,6 +10,6 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) 
 }
 
 /// The end of a message: `; did you mean "take"?`, or nothing.
-pub(crate) fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> String {
+pub fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> String {
     nearest(wrong, names).map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
 }

@@ -52,4 +52,5 @@ pub use options::{
 };
 pub use question::choice_in_list;
 pub use raw::{AnnotationFile, Member, Raw, RawBody, Split};
+pub use side::AskedFields;
 pub use source::{RawRecords, Source, SourceSpec, open, open_with};

@@ -37,7 +37,7 @@ impl<'a> Object<'a> {
     }
 
     /// As [`Object::get_at`]; null where the path leads to null, or into it.
-    fn find(&self, path: &str) -> Option<&Value<'a>> {
+    pub(crate) fn find(&self, path: &str) -> Option<&Value<'a>> {
         if let Some(value) = self.get_or_null(path) {
             return Some(value);
         }

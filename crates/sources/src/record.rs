@@ -19,7 +19,7 @@ use crate::placement::{Placement, place};
 use crate::raw::{Raw, RawBody};
 use crate::reader::RecordContext;
 use crate::reject::{names_of, quoted, unexpected_schema};
-use crate::side::Sides;
+use crate::side::{AskedFields, Sides};
 use crate::syntax;
 use crate::value::{Object, Value};
 
@@ -91,6 +91,17 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
         origin: raw.origin.clone(),
     };
     Ok(if draft.is_document { Record::try_document(record)? } else { Record::try_new(record)? })
+}
+
+/// What the condition of the source asks for, of a record; `None` if there is none, or the record cannot be read.
+pub(crate) fn asked_fields(raw: &Raw, context: &ParseContext<'_>) -> Option<AskedFields> {
+    let sides = context.sides?;
+    let ids = context.kind.reader().ids;
+    let mut row = read_object(raw).ok()?;
+    // What else is wrong with it is no matter here.
+    _ = sides.join(&mut row);
+    _ = rename(&mut row, &context.options.fields);
+    sides.asked_fields(&row, &read_id(&row, ids).unwrap_or_default())
 }
 
 /// The images that a record names in fields, as far as these can be read.

@@ -2,12 +2,12 @@
 //!
 //! They are read whole, and kept in memory as the text of their rows: a source that has one needs as much memory as it has text.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use manyframe_base::FileAccess;
-use manyframe_core::{RejectCode, Rejection};
+use manyframe_core::{Position, RejectCode, Rejection};
 
 use crate::condition::Condition;
 use crate::containers::open_container;
@@ -66,6 +66,17 @@ impl Sides {
         Ok(())
     }
 
+    /// What the condition asks for, of a record; `None` if there is no condition.
+    pub(crate) fn asked_fields(&self, row: &Object<'_>, id: &str) -> Option<AskedFields> {
+        let condition = self.condition.as_ref()?;
+        let scores = self.scores.as_ref().and_then(|table| table.row(id)).unwrap_or_default();
+        let is_absent = |name: &&str| row.find(name).or_else(|| scores.find(name)).is_none();
+        Some(AskedFields {
+            absent: condition.fields().into_iter().filter(is_absent).map(str::to_owned).collect(),
+            present: row.names().chain(scores.names()).map(str::to_owned).collect(),
+        })
+    }
+
     /// Whether a record is wanted.
     ///
     /// # Errors
@@ -82,6 +93,34 @@ impl Sides {
     }
 }
 
+/// What is wrong with a row without an id.
+fn without_id(place: &str, row: &Object<'_>, ids: &[&str]) -> String {
+    if let Some(id) = ids.iter().find(|id| row.get_or_null(id).is_some()) {
+        return format!("{place} has no id: its {id:?} is empty");
+    }
+    let (expected, found) = (ids.join(" or "), row.names().collect::<Vec<_>>().join(", "));
+    format!("{place} has no id: expected the column {expected}, found {found}")
+}
+
+/// What a condition asks for, of one record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedFields {
+    /// The fields that the record does not have, tables beside it included. One that is null is there.
+    pub absent: BTreeSet<String>,
+    /// Those that it has.
+    pub present: BTreeSet<String>,
+}
+
+impl AskedFields {
+    /// What neither of two records has, and what any has.
+    #[must_use]
+    pub fn and(self, mut other: Self) -> Self {
+        other.absent.retain(|name| self.absent.contains(name));
+        other.present.extend(self.present);
+        other
+    }
+}
+
 /// The rows of a table by their ids.
 #[derive(Debug)]
 struct SideTable {
@@ -95,16 +134,19 @@ impl SideTable {
         let mut rows = HashMap::new();
         for found in open_container(access, path, list).and_then(|table| table.records(None)).map_err(failed)? {
             let LocatedRecord { position, body } = found.map_err(failed)?;
-            let place = || format!("row {} ({position:?})", rows.len());
+            let place = || match position {
+                Position::Bytes { line, .. } => format!("line {line}"),
+                Position::Row(row) => format!("row {row}"),
+                Position::File => "the file".to_owned(),
+            };
             if let RawBody::Broken { rejection, .. } = &body {
                 return Err(unusable(format!("{} is damaged: {rejection}", place())));
             }
             let text = body.text().into_owned();
-            let id = object_of(&text)
-                .map_err(|detail| unusable(format!("{} is damaged: {detail}", place())))
-                .and_then(|row| read_id(&row, ids).map_err(|rejection| unusable(rejection.detail)))?;
+            let row = object_of(&text).map_err(|detail| unusable(format!("{} is damaged: {detail}", place())))?;
+            let id = read_id(&row, ids).map_err(|rejection| unusable(rejection.detail))?;
             if id.is_empty() {
-                return Err(unusable(format!("{} has no id, expected one of {ids:?}", place())));
+                return Err(unusable(without_id(&place(), &row, ids)));
             }
             match rows.entry(id) {
                 Entry::Vacant(free) => _ = free.insert(text),

@@ -29,7 +29,7 @@ use crate::needles::{NeedleOptions, NeedleSet};
 use crate::options::{DEFAULT_MAX_TURNS, Merge, SourceOptions};
 use crate::raw::{AnnotationFile, Raw, RawBody, Split};
 use crate::record::{self, ParseContext};
-use crate::side::Sides;
+use crate::side::{AskedFields, Sides};
 
 /// A source of records: annotation files of one upstream dataset, and how to read them. Plain data, as a plan has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,11 @@ pub trait Source: Send + Sync {
     /// The images that a record names in fields of its own, whether or not it can be delivered: to show what was rejected.
     fn named_images(&self, _raw: &Raw) -> Vec<MediaRef> {
         Vec::new()
+    }
+
+    /// What the condition of the source asks for, of a record; `None` if there is none, or the record cannot be read.
+    fn asked_fields(&self, _raw: &Raw) -> Option<AskedFields> {
+        None
     }
 
     /// Endings of files beside those of its records of which nothing is read, such as `cls`; of files that consist of files.
@@ -221,6 +226,12 @@ impl Source for Annotations {
                 .unwrap_or_default(),
             _ => record::named_images(raw, &self.context_of(raw)),
         }
+    }
+
+    fn asked_fields(&self, raw: &Raw) -> Option<AskedFields> {
+        let RawBody::Merged(bodies) = &raw.body else { return record::asked_fields(raw, &self.context_of(raw)) };
+        let raws = bodies.iter().map(|body| Raw { body: body.clone(), ..raw.clone() });
+        raws.filter_map(|raw| record::asked_fields(&raw, &self.context_of(&raw))).reduce(AskedFields::and)
     }
 
     fn unread_endings(&self) -> Result<BTreeSet<String>, SourceError> {

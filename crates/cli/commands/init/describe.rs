@@ -20,6 +20,9 @@ pub(super) fn description(source: &FoundSource) -> String {
     let shown: Vec<_> =
         shown.iter().filter(|(count, _)| *count > 0).map(|(count, thing)| plural(*count as u64, thing)).collect();
     _ = write!(text, ", the first with {}", shown.join(", "));
+    if let Some(missing) = &source.missing_files {
+        _ = write!(text, "; {missing}");
+    }
     if source.num_media > 0 {
         _ = write!(text, "; {} of {} media found", source.num_found, source.num_media);
     }

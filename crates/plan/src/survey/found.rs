@@ -28,6 +28,8 @@ pub struct FoundSource {
     pub annotations: String,
     /// Number of files.
     pub num_files: usize,
+    /// Files that are missing, as the names of the others say.
+    pub missing_files: Option<String>,
     /// What its records are, for people, such as `LLaVA conversations`.
     pub form: String,
     /// Whether its name says that it is to be held out from training, and another source is there to train on: its split.
@@ -60,6 +62,8 @@ pub struct FoundSource {
     pub other_media: Vec<PathBuf>,
     /// Directories and archives that have files of the same names, of which nothing tells the right one: none is in `media`.
     pub unclear_media: Vec<PathBuf>,
+    /// Whether other directories or archives have files under many of the names that were found.
+    pub(super) has_rivals: bool,
     /// Directories to which links below `media` lead.
     pub links: Vec<PathBuf>,
     /// Endings of files beside those that were read, of which nothing is read.

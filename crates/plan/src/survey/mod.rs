@@ -9,6 +9,7 @@ mod form;
 mod found;
 mod groups;
 mod joined;
+mod place_names;
 mod roots;
 mod sampled;
 mod splits;
@@ -18,14 +19,16 @@ mod zip;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::FileAccess;
 use manyframe_core::{MediaKind, Record};
+use manyframe_pipeline::missing_files;
 use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
 use self::choosing::choosing_options;
 use self::entries::Entries;
 use self::form::form_of;
 pub use self::found::{FoundSource, Survey};
-use self::groups::FileGroup;
+use self::groups::{FileGroup, single};
 use self::joined::joined_options;
 use self::roots::{Roots, find_roots, prefix_in_the_way};
 use self::sampled::{Sampled, read_some};
@@ -34,6 +37,8 @@ use self::sampled::{Sampled, read_some};
 const NUM_RECORDS: usize = 200;
 /// How many files of a source they are taken from.
 const MAX_FILES: usize = 4;
+/// How many files of a source are looked at one by one, where each could have media of its own.
+const MAX_FILES_APART: usize = 64;
 
 /// Looks at directories and files.
 ///
@@ -55,7 +60,10 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
         // An archive without texts is one of media.
         let is_archive = entries.archives.contains(first);
         match read_group(group, &entries) {
-            Ok(source) if source.num_read > 0 => survey.sources.push(source),
+            Ok(source) if source.num_read > 0 => {
+                let apart = if source.has_rivals { read_apart(group, &entries) } else { None };
+                survey.sources.extend(apart.unwrap_or_else(|| vec![source]));
+            }
             Ok(source) if !is_archive => {
                 let reason = source.rejection.map_or_else(|| "it has no record".to_owned(), |it| it.to_string());
                 survey.unread.push((first.clone(), reason));
@@ -107,6 +115,18 @@ fn read_group(group: &FileGroup, entries: &Entries) -> Result<FoundSource, Sourc
     }
 }
 
+/// What is read of each file of a group, if each has media in a directory that tells itself, and these are not the same.
+fn read_apart(group: &FileGroup, entries: &Entries) -> Option<Vec<FoundSource>> {
+    if !(2..=MAX_FILES_APART).contains(&group.paths.len()) {
+        return None;
+    }
+    let alone = |path: &PathBuf| read_group(&single(path.clone()), entries).ok();
+    let sources = group.paths.iter().map(alone).collect::<Option<Vec<_>>>()?;
+    let tells = |source: &FoundSource| !source.media.is_empty() && source.unclear_media.is_empty();
+    let differ = sources.windows(2).any(|pair| matches!(pair, [one, other] if one.media != other.media));
+    (sources.iter().all(tells) && differ).then_some(sources)
+}
+
 /// What is read of files with some options, and with a prefix of paths that is in the way, if there is one.
 fn try_group(group: &FileGroup, entries: &Entries, options: SourceOptions) -> Result<FoundSource, SourceError> {
     let (found, prefix) = try_options(group, entries, &options)?;
@@ -129,13 +149,14 @@ fn try_options(
     let is_text = !records.is_empty()
         && records.iter().all(|record| record.media.is_empty())
         && read_some(&files, (SourceKind::Text, options), share).is_ok_and(|text| text.records.len() == records.len());
-    let Roots { media, links, num_media, num_found, missing, absent, others, unclear } =
+    let Roots { media, links, num_media, num_found, missing, absent, others, unclear, has_rivals } =
         find_roots(Path::new(&group.pattern), &records, entries);
     let prefix = prefix_in_the_way(&absent, entries).filter(|_| options.media_prefix.is_empty());
     let is_score = |name: &&String| ["score", "rating"].iter().any(|word| name.contains(word));
     let found = FoundSource {
         annotations: group.pattern.clone(),
         num_files: group.paths.len(),
+        missing_files: missing_files(&FileAccess::default(), &group.paths),
         form: form_of(group, options, (&first_fields, records.first())),
         held_out: None,
         is_text,
@@ -152,6 +173,7 @@ fn try_options(
         media,
         other_media: others,
         unclear_media: unclear,
+        has_rivals,
         links,
         ignored,
     };

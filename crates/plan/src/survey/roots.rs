@@ -1,12 +1,13 @@
 //! The directories and archives below which the media of some records are.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{MediaLocation, Record};
 use manyframe_media::{Located, MediaRoot, MediaStore};
 
 use super::entries::Entries;
+use super::place_names::{is_aside, is_usual, num_shared_words};
 
 /// Where the media of records are.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Roots {
     pub(super) others: Vec<PathBuf>,
     /// Places with the same names, of which none was chosen, because nothing tells the right one.
     pub(super) unclear: Vec<PathBuf>,
+    /// Whether another place has files under many of the names that were found: other files than those that are in `media`.
+    pub(super) has_rivals: bool,
 }
 
 /// A place that has some of the media.
@@ -34,12 +37,21 @@ struct Place {
     distance: usize,
     /// How many words of its path are in the name of the annotations, such as `train`.
     num_words: usize,
+    /// Whether its path is called after what is made of images, such as `depth` or `thumbs`.
+    is_aside: bool,
+    /// Whether its path is called after images.
+    is_usual: bool,
 }
 
 impl Place {
-    /// Whether nothing but its name says which of two places is meant.
-    fn is_like(&self, other: &Self) -> bool {
-        (self.num_media, self.num_words, self.distance) == (other.num_media, other.num_words, other.distance)
+    /// How much it has; what is made of images is in doubt.
+    fn weight(&self) -> usize {
+        self.num_media * if self.is_aside { 1 } else { 2 }
+    }
+
+    /// What it is chosen by: the place with the least of it.
+    fn order(&self) -> impl Ord + use<> {
+        (Reverse(self.weight()), Reverse(self.num_words), self.distance, !self.is_usual)
     }
 }
 
@@ -61,21 +73,28 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
     pending.reverse();
     roots.num_found = roots.num_media - pending.len();
     let mut unfound = Vec::new();
+    let mut known: Vec<&str> = Vec::new();
     while let Some(first) = pending.pop() {
         let mut places = places_of(annotations, &first, &pending, entries);
         places.retain(|place| place.num_media * MIN_SHARE > pending.len());
+        // What is made of the images that were found is no place of those that are missing.
+        places.retain(|place| !place.is_aside || !known.iter().any(|path| on_disk(&place.root, path).exists()));
         let Some(best) = places.first() else {
             unfound.push(first);
             continue;
         };
+        known.push(first.path);
         let mut found = vec![first];
         let store = open(&best.root, &best.links);
         if let Some(store) = &store {
             found.extend(pending.extract_if(.., |medium| is_in(store, medium)));
         }
         let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
-        let is_rival = |place: &&Place| place.is_like(best) && !have_same_files(&best.root, &place.root, &found);
-        let equals: Vec<PathBuf> = rivals.clone().filter(is_rival).map(|place| place.root.clone()).collect();
+        let is_other = |place: &&Place| !have_same_files(&best.root, &place.root, &found);
+        let equals = rivals.clone().filter(|place| place.order() == best.order()).filter(is_other);
+        let equals: Vec<PathBuf> = equals.map(|place| place.root.clone()).collect();
+        roots.has_rivals |=
+            places.iter().skip(1).filter(|place| place.num_media * 2 >= best.num_media).any(|it| is_other(&it));
         if !equals.is_empty() {
             roots.unclear.push(best.root.clone());
             roots.unclear.extend(equals);
@@ -165,7 +184,7 @@ fn named_media(record: &Record) -> impl Iterator<Item = Named<'_>> {
 }
 
 /// The places that have a medium, those with the most of the others first; then those whose paths have words of the name of the
-/// annotations, then the nearest.
+/// annotations, then the nearest, then those that are called after images.
 fn places_of(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entries: &Entries) -> Vec<Place> {
     let has_it = |directory: &&PathBuf| on_disk(directory, medium.path).exists();
     let elsewhere = directory_of_absolute(medium, others).filter(|it| !entries.directories.contains(it));
@@ -175,14 +194,18 @@ fn places_of(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entri
     let place = |(root, links): (&PathBuf, Vec<PathBuf>)| {
         let store = open(root, &links).filter(|store| is_in(store, medium))?;
         let num_media = 1 + others.iter().filter(|other| is_in(&store, other)).count();
-        let num_words = num_shared_words(root, annotations);
-        Some(Place { root: root.clone(), links, num_media, distance: distance(annotations, root), num_words })
+        Some(Place {
+            root: root.clone(),
+            links,
+            num_media,
+            distance: distance(annotations, root),
+            num_words: num_shared_words(root, annotations),
+            is_aside: is_aside(root, annotations),
+            is_usual: is_usual(root, annotations),
+        })
     };
     let mut places: Vec<Place> = directories.chain(archives).filter_map(place).collect();
-    places.sort_by(|a, b| {
-        let most_first = (b.num_media, b.num_words).cmp(&(a.num_media, a.num_words));
-        most_first.then_with(|| (a.distance, &a.root).cmp(&(b.distance, &b.root)))
-    });
+    places.sort_by(|a, b| (a.order(), &a.root).cmp(&(b.order(), &b.root)));
     places
 }
 
@@ -195,24 +218,6 @@ fn directory_of_absolute(medium: &Named<'_>, others: &[Named<'_>]) -> Option<Pat
         directory.ancestors().find(|above| other.starts_with(above)).unwrap_or(directory)
     });
     Some(if holds_all.parent().is_some() { holds_all } else { own }.to_owned())
-}
-
-/// How many words of the name of the annotations are in the path of a place, behind what the two paths share: `ann_train.json` and
-/// `images_train`, `beta.json` and `beta/images`.
-fn num_shared_words(root: &Path, annotations: &Path) -> usize {
-    let words = |text: &str| -> BTreeSet<String> {
-        let words = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let name = words(&annotations.file_stem().unwrap_or_default().to_string_lossy());
-    let num_shared = root.components().zip(annotations.components()).take_while(|(a, b)| a == b).count();
-    let rest: PathBuf = root.components().skip(num_shared).collect();
-    let rest = rest.to_string_lossy().to_lowercase();
-    let path = words(&rest);
-    // `train.json` and `trainimages`, too.
-    let is_in =
-        |word: &&String| path.contains(*word) || path.iter().any(|it| it.starts_with(*word) || it.ends_with(*word));
-    name.iter().filter(is_in).count()
 }
 
 /// Whether two places have files of the same sizes under some names: copies, of which either will do.
