@@ -98,6 +98,7 @@ const LOOK_ALIKES: &[(MediaKind, &str)] = &[
     (MediaKind::Image, "{image}"),
     (MediaKind::Image, "{img}"),
     (MediaKind::Image, "<image>"),
+    (MediaKind::Image, "<img>"),
     (MediaKind::Image, "<image/>"),
     (MediaKind::Image, "<image />"),
     (MediaKind::Video, "[video]"),
@@ -167,7 +168,7 @@ pub(crate) fn look_alike(text: &str, has_videos: bool) -> Option<&str> {
             let found = rest.get(..word.len())?;
             found.eq_ignore_ascii_case(word).then_some(found)
         });
-        of_table.or_else(|| markdown_image(rest)).or_else(|| path_between_tags(rest))
+        path_between_tags(rest).or(of_table).or_else(|| markdown_image(rest))
     })
 }
 

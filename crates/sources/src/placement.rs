@@ -270,8 +270,7 @@ fn reject_look_alikes(turns: &[SlottedTurn<'_>], media: &DraftMedia, placement: 
         let has_videos = !media.videos.is_empty();
         if let Some(found) = texts.into_iter().find_map(|text| look_alike(text, has_videos)) {
             let detail = format!(
-                "turn {index} has {}, which looks like a placeholder: write <image> or <video> there; if it is text, \
-                 missing_placeholders = \"prepend\" shows what the record has before the question",
+                "turn {index} has {}, like a placeholder: write <image> or <video>; missing_placeholders = \"prepend\" keeps it as text",
                 quoted(found)
             );
             return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));

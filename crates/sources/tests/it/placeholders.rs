@@ -145,9 +145,17 @@ fn a_number_in_a_placeholder_says_which_image_it_shows() {
 #[test]
 fn what_looks_like_a_placeholder_is_rejected_by_name_or_kept_where_that_is_asked_for() {
     let prepend = SourceOptions { missing_placeholders: MissingPlaceholders::Prepend, ..SourceOptions::default() };
-    for form in
-        ["[IMG]", "[image]", "{image}", "![](i/0.jpg)", "![a b](a.png)", "<Image>", "<image/>", "<img>a.jpg</img>"]
-    {
+    for form in [
+        "[IMG]",
+        "[image]",
+        "{image}",
+        "![](i/0.jpg)",
+        "![a b](a.png)",
+        "<Image>",
+        "<image/>",
+        "<img>a.jpg</img>",
+        "<img>",
+    ] {
         let text = asked(ONE, &format!("See {form} what?"));
         assert_mismatch(&SourceOptions::default(), &text, &[&format!("turn 0 has {form:?}"), "prepend"]);
         let kept = format!(r#"U [a.jpg] "See {form} what?" A "ho""#);
