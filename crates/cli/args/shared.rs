@@ -33,7 +33,8 @@ pub(crate) struct Patience {
 #[derive(Debug, Args)]
 pub(crate) struct PublishingArguments {
     /// Publish although more records were rejected than max_rejects allows, a source delivers nothing, an annotation file is
-    /// incomplete or gone since the last build, or images that no sample may show cannot be decoded. A dataset that such a build has left is published without making its samples again.
+    /// incomplete or gone since the last build, or images that no sample may show cannot be decoded. A dataset that such a build has
+    /// left is published without making its samples again.
     #[arg(long)]
     pub(crate) accept_rejects: bool,
     /// Replace a dataset of another name at the output, or one whose manifest cannot be read.

@@ -10,8 +10,7 @@ use manyframe_transfer::Uploaded;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CommitOptions {
     /// Publishes a dataset that lacks more records than its pipeline file allows, has no samples, or was not compared with all that no
-    /// sample may show. Default: it stays where it
-    /// was assembled.
+    /// sample may show. Default: it stays where it was assembled.
     pub accepts_rejects: bool,
     /// Replaces a dataset of another name. Default: an error.
     pub replaces_other_name: bool,

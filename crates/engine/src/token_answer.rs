@@ -30,7 +30,7 @@ pub struct MediumAnswer {
     /// How many of them are shown in a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,
-    /// Why the processor takes it not.
+    /// Why the processor refuses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// Why it cannot be read.

@@ -1,5 +1,5 @@
-//! Whether shards of a dataset are those that its manifest names: what is reused or replayed is written anew, and any damage would
-//! get a digest of its own.
+//! Whether shards of a dataset are those that its manifest names. What is reused or replayed is copied into new shards, and damage would
+//! be covered by their digests.
 //!
 //! A shard is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps those of its
 //! own shards, so that the next one reads none. Shards at stores are not looked at: stores compare digests themselves.

@@ -166,7 +166,7 @@ pub(crate) fn write_out_answer(row: &mut Object<'_>, is_text: bool) {
         return;
     }
     let text = row.get_any(ANSWERS).and_then(|(name, answer)| match answer {
-        // In a table of cells it stands for bytes.
+        // In Parquet, `true` is a cell with bytes.
         Value::Bool(answer) if is_text => Some((name, answer.to_string())),
         Value::Unsigned(number) => Some((name, number.to_string())),
         Value::Negative(number) => Some((name, number.to_string())),

@@ -6,7 +6,7 @@ use manyframe_core::MediaKind;
 
 use crate::fields::kind_of_path;
 
-/// What stands in a text for an image or a video.
+/// The mark of an image or a video in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placeholder {
     pub(crate) kind: MediaKind,

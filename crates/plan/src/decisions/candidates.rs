@@ -28,7 +28,7 @@ use crate::reduction::LengthReduction;
 /// Rows, origins and decisions have one length, and so have subsets if there are any.
 pub(crate) struct Candidates {
     rows: PackedRows,
-    /// A signature of what each row says and shows, until somebody takes them.
+    /// A signature of what each row says and shows, until duplicates are found.
     signatures: Vec<u64>,
     origins: PackedOrigins,
     /// How records are shortened, by row, ascending; most are not.
