@@ -125,12 +125,14 @@ fn hugging_face_datasets_reads_parquet_where_there_are_both() {
 fn mlcroissant_reads_the_samples_of_parquet_and_the_json_of_tars() {
     let (_workshop, both) = built("formats = [\"webdataset\", \"parquet\"]");
     check("croissant", "mlcroissant", &both.dataset);
-    let (_workshop, tars) = built("max_shard_samples = 2");
-    let mut expected = samples(&tars.dataset);
-    for (_, images) in expected.values_mut() {
-        images.clear();
+    for format in ["webdataset", "vila", "energon_chatml"] {
+        let (_workshop, tars) = built(&format!("formats = [\"{format}\"]\nmax_shard_samples = 2"));
+        let mut expected = samples(&tars.dataset);
+        for (_, images) in expected.values_mut() {
+            images.clear();
+        }
+        assert!(samples_of("croissant", "mlcroissant", &tars.dataset) == expected, "{format}");
     }
-    assert!(samples_of("croissant", "mlcroissant", &tars.dataset) == expected);
     let card: Value = serde_json::from_slice(&fs::read(both.dataset.join("croissant.json")).unwrap()).unwrap();
     for file in card["distribution"].as_array().unwrap().iter().filter(|file| file["@type"] == "cr:FileObject") {
         let bytes = fs::read(both.dataset.join(file["contentUrl"].as_str().unwrap())).unwrap();
@@ -215,6 +217,55 @@ fn the_dataset_class_of_longllava_makes_the_tokens_and_pixels_of_a_dataset() {
         let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(counts["num_images"], built.manifest.total.cost.num_images);
     }
+}
+
+#[test]
+fn the_preset_packs_of_xtuner_have_the_tokens_of_a_dataset() {
+    if !has_torch() {
+        return;
+    }
+    let Some(repository) = std::env::var_os("MANYFRAME_XTUNER") else {
+        note_unasked("MANYFRAME_XTUNER is no checkout of https://github.com/InternLM/xtuner");
+        return;
+    };
+    let mut workshop = Workshop::new();
+    let tokenizer = crate::families::tokenizer(&workshop);
+    workshop.head = format!(
+        "name = \"t\"\n[output]\nformats = [\"webdataset\", \"parquet\"]\n[pack]\nmax_tokens = 800\n\
+         [format]\ntokenizer = {tokenizer:?}\ntemplate = \"chatml\"\n"
+    );
+    let said = |number: u32| {
+        let system = number.is_multiple_of(3).then(|| json!({ "from": "system", "value": "Be brief." }));
+        let turns = (0..=number % 4).flat_map(|turn| {
+            let question = format!("Is {number} + {turn} odd?\n\n  Whatever “odd” is… 日本 🙂");
+            [json!({ "from": "human", "value": question }), json!({ "from": "gpt", "value": "Ask \"me\"\tlater." })]
+        });
+        json!({ "id": format!("t{number}"), "conversations": system.into_iter().chain(turns).collect::<Vec<_>>() })
+    };
+    workshop.add_source("a", "text", &(0..40).map(said).collect(), "");
+    let built = workshop.build();
+    let (dataset, out) = (built.dataset.display().to_string(), workshop.text("xtuner"));
+    run(
+        &[
+            "export",
+            &dataset,
+            "--format",
+            "xtuner_pack",
+            "--output",
+            &out,
+            "--path-prefix",
+            &format!("{out}/"),
+            "--quiet",
+        ],
+        0,
+    );
+    let mut command = package_python("torch");
+    command.arg(root().join("tests/python/xtuner_packs.py")).arg(&repository).args([&out, &dataset, &tokenizer, "800"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts["num_samples"], 40);
+    assert_eq!(counts["num_tokens"], built.manifest.total.cost.num_tokens());
 }
 
 #[test]

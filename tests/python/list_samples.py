@@ -95,7 +95,7 @@ def show_croissant(folder):
             fields = json.loads(record["samples/json"])
             assert record["samples/id"].decode() == fields["id"]
             # Of tars, a record is the JSON of a sample.
-            show(fields["id"], [turn["value"] for turn in fields["conversations"]], [])
+            show(fields["id"], own_texts(fields), [])
         else:
             texts = [message["samples/messages/content"].decode() for message in record["samples/messages"] or []]
             images = [image.fp.getvalue() for image in record["samples/images"] or []]

@@ -1,7 +1,7 @@
 //! `croissant.json`: the dataset in the words of MLCommons Croissant 1.0, as catalogues and `mlcroissant` read it.
 //!
 //! It lists every shard with its size and SHA-256, and the fields of a sample: those of the Parquet shards, where there are
-//! any; of tars, the JSON of each sample.
+//! any; of tars, the JSON of each sample. Croissant has no words for shards of MosaicML Streaming: they are files.
 
 use manyframe_shards::ShardFormat;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -11,6 +11,10 @@ use crate::manifest::{Manifest, NotesByShard, ShardEntry};
 
 /// The file's name.
 pub const CROISSANT_FILE: &str = "croissant.json";
+
+/// The formats that Croissant can describe, the one with most fields first.
+const DESCRIBED: [ShardFormat; 4] =
+    [ShardFormat::Parquet, ShardFormat::Webdataset, ShardFormat::Vila, ShardFormat::EnergonChatml];
 
 /// JSON whose keys stay in order.
 enum Json {
@@ -51,7 +55,7 @@ fn reference(id: &str) -> Json {
 #[expect(clippy::expect_used, reason = "texts, lists and objects with textual keys are JSON")]
 pub(crate) fn croissant_json(manifest: &Manifest, notes: &NotesByShard) -> String {
     let has = |format: ShardFormat| manifest.shards.iter().any(|shard| shard.format == format);
-    let described = [ShardFormat::Parquet, ShardFormat::Webdataset].into_iter().find(|format| has(*format));
+    let described = DESCRIBED.into_iter().find(|format| has(*format));
     let mut distribution: Vec<Json> = manifest.shards.iter().map(|shard| file_object(shard, notes)).collect();
     let mut record_sets = Vec::new();
     match described {
