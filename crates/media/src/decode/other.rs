@@ -96,19 +96,14 @@ fn has_whole_image(bytes: &[u8]) -> bool {
 
 fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
     let decode = |bytes: &[u8]| bmp::decoder(bytes).and_then(|decoder| pixels(decoder, image));
-    let (decoded, is_turned) = match decode(bytes) {
-        Err(error) => match bmp::as_windows_writes(bytes) {
-            Some((usual, is_turned)) => (decode(&usual), is_turned),
-            None => (Err(error), false),
-        },
-        decoded => (decoded, false),
+    let decoded = match bmp::without_runs(bytes, (image.width_px(), image.height_px())) {
+        Some(usual) => usual.and_then(|usual| decode(&usual)),
+        None => decode(bytes).or_else(|error| match bmp::as_windows_writes(bytes) {
+            Some(usual) => decode(&usual),
+            None => Err(error),
+        }),
     };
-    copy(decoded, SourceFormat::Bmp, image)?;
-    if is_turned {
-        let turned: Vec<u8> = image.pixels().chunks_exact(image.stride()).rev().flatten().copied().collect();
-        image.pixels_mut().copy_from_slice(&turned);
-    }
-    Ok(())
+    copy(decoded, SourceFormat::Bmp, image)
 }
 
 fn decode_pnm(bytes: &[u8], image: &mut RgbImage) -> Result<(), PnmError> {
