@@ -4,6 +4,7 @@
 use manyframe_core::RejectCode;
 use manyframe_media::{ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
 
+use crate::headers::tiff;
 use crate::support::code;
 
 fn decode(bytes: &[u8]) -> RgbImage {
@@ -14,6 +15,74 @@ fn decode(bytes: &[u8]) -> RgbImage {
 fn is_corrupt(name: &str, bytes: &[u8]) {
     assert_eq!(code(decode_rgb(bytes, &MediaLimits::default())), RejectCode::MediaCorrupt, "{name}");
     assert_eq!(code(prepare_image(bytes.to_vec(), &ImagePolicy::default())), RejectCode::MediaCorrupt, "{name}");
+}
+
+/// A fax of 24 × 16 pixels, of codes as bits: those of a row for each, then the end.
+fn fax(compression: u16, codes: &[String]) -> Vec<u8> {
+    let bits: Vec<u8> = codes.concat().bytes().map(|bit| bit - b'0').collect();
+    let bytes: Vec<u8> =
+        bits.chunks(8).map(|bits| bits.iter().zip(0..).fold(0, |b, (&bit, at)| b | bit << (7 - at))).collect();
+    tiff(&[(256, 24), (257, 16), (258, 1), (259, compression), (262, 0)], &bytes)
+}
+
+const ROW_END: &str = "000000000001";
+const WHITE_12: &str = "001000";
+const WHITE_20: &str = "0001000";
+const BLACK_12: &str = "0000111";
+
+/// Left half white, right half black.
+fn halves(num_black_rows: usize) -> RgbImage {
+    let levels = (0..16 * 24).map(|at| if at % 24 < 12 || at / 24 >= num_black_rows { [255; 3] } else { [0; 3] });
+    RgbImage::try_new(24, 16, levels.flatten().collect()).unwrap()
+}
+
+#[test]
+fn a_fax_with_a_bad_code_is_corrupt() {
+    const GROUP_3: u16 = 3;
+    let row = format!("{ROW_END}{WHITE_12}{BLACK_12}");
+    let with = |damaged: &str| {
+        let mut rows = vec![row.clone(); 16];
+        rows[9] = damaged.to_owned();
+        fax(GROUP_3, &rows)
+    };
+    assert!(decode(&with(&row)) == halves(16));
+    // Zeros before the end of a row fill up a byte.
+    assert!(decode(&with(&format!("00000{row}"))) == halves(16));
+    for (name, damaged) in [
+        ("a code that there is not", format!("{ROW_END}{WHITE_12}00000000011")),
+        ("a row that is too short", format!("{ROW_END}{WHITE_12}")),
+        ("a row that is too long", format!("{ROW_END}{WHITE_20}{BLACK_12}")),
+    ] {
+        is_corrupt(name, &with(&damaged));
+    }
+    is_corrupt("fewer rows", &fax(GROUP_3, &[vec![row.clone(); 15], vec![ROW_END.repeat(6)]].concat()));
+}
+
+#[test]
+fn a_fax_of_differences_with_a_bad_code_is_corrupt() {
+    const GROUP_4: u16 = 4;
+    let first = format!("001{WHITE_12}{BLACK_12}");
+    // Two changes below those above.
+    let with = |damaged: &str| {
+        let mut rows = vec!["11".to_owned(); 18];
+        (rows[0], rows[9]) = (first.clone(), damaged.to_owned());
+        (rows[16], rows[17]) = (ROW_END.to_owned(), ROW_END.to_owned());
+        fax(GROUP_4, &rows)
+    };
+    assert!(decode(&with("11")) == halves(16));
+    for (name, damaged) in [
+        ("an extension", "0000001111"),
+        ("a code that there is not", "00000000"),
+        ("a change behind the end", "1011"),
+        ("a row that is too long", "00100010000000111"),
+        ("the end of a block, once", ROW_END),
+    ] {
+        is_corrupt(name, &with(damaged));
+    }
+    let end = vec![ROW_END.to_owned(); 2];
+    let early = [vec![first], vec!["11".to_owned(); 7], end].concat();
+    assert!(decode(&fax(GROUP_4, &early)) == halves(8), "encoders leave out white rows at the end");
+    is_corrupt("without an end", &fax(GROUP_4, &early[..8]));
 }
 
 /// A bitmap of 24 × 16 pixels, of so many colours, whatever its pixels can name; the first colours are those of `color`.
