@@ -1,11 +1,11 @@
 //! Promise: no pixel is made up. Where codes are damaged or end early, the image is rejected, as by Pillow, libwebp and libtiff, or
 //! because these only warn of it.
 
-use manyframe_core::RejectCode;
+use manyframe_core::{Handling, RejectCode};
 use manyframe_media::{ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
 
 use crate::headers::tiff;
-use crate::support::code;
+use crate::support::{code, fixture, riff, riff_chunk};
 
 fn decode(bytes: &[u8]) -> RgbImage {
     decode_rgb(bytes, &MediaLimits::default()).unwrap()
@@ -15,6 +15,63 @@ fn decode(bytes: &[u8]) -> RgbImage {
 fn is_corrupt(name: &str, bytes: &[u8]) {
     assert_eq!(code(decode_rgb(bytes, &MediaLimits::default())), RejectCode::MediaCorrupt, "{name}");
     assert_eq!(code(prepare_image(bytes.to_vec(), &ImagePolicy::default())), RejectCode::MediaCorrupt, "{name}");
+}
+
+/// The image of a lossy WebP, without its container.
+fn lossy() -> Vec<u8> {
+    let whole = fixture("lossy.webp");
+    let num_bytes = u32::from_le_bytes(*whole[16..].first_chunk().unwrap()) as usize;
+    whole[20..20 + num_bytes].to_vec()
+}
+
+#[test]
+fn a_lossy_webp_is_read_to_the_byte_at_which_libwebp_refuses_it() {
+    let image = lossy();
+    let file = |image: &[u8]| riff(&riff_chunk(*b"VP8 ", image));
+    for num_lost in 0..60 {
+        let cut = file(&image[..image.len() - num_lost]);
+        // Its encoder wrote three bytes that no pixel needs.
+        match num_lost {
+            0..=3 => {
+                let handling = prepare_image(cut, &ImagePolicy::default()).unwrap().handling;
+                assert_eq!(handling, Handling::Unchanged, "{num_lost}");
+            }
+            _ => is_corrupt(&format!("{num_lost} bytes are missing"), &cut),
+        }
+    }
+    for (at, change) in [(10, 0x80), (11, 1), (11, 0xff), (89, 0x80), (90, 0x10), (91, 0x10)] {
+        let mut damaged = image.clone();
+        damaged[at] ^= change;
+        is_corrupt(&format!("byte {at} is changed by {change:#x}"), &file(&damaged));
+    }
+}
+
+#[test]
+fn a_lossy_webp_in_a_larger_file_is_read_in_the_same_way() {
+    let image = lossy();
+    let chunk = |num_lost: usize| riff_chunk(*b"VP8 ", &image[..image.len() - num_lost]);
+    let extended = |flags: u8, chunks: &[u8]| {
+        riff(&[&riff_chunk(*b"VP8X", &[flags, 0, 0, 0, 23, 0, 0, 15, 0, 0])[..], chunks].concat())
+    };
+    // Transparency that is not compressed.
+    let alpha = riff_chunk(*b"ALPH", &[&[0][..], &[0xff; 24 * 16]].concat());
+    let transparent = |num_lost| extended(0x10, &[alpha.clone(), chunk(num_lost)].concat());
+    let frame = |num_lost| {
+        let place = [0, 0, 0, 0, 0, 0, 23, 0, 0, 15, 0, 0, 100, 0, 0, 0];
+        riff_chunk(*b"ANMF", &[&place[..], &chunk(num_lost)].concat())
+    };
+    let animation = |frames: &[u8]| extended(2, &[&riff_chunk(*b"ANIM", &[0; 6])[..], frames].concat());
+    decode(&transparent(3));
+    is_corrupt("transparent", &transparent(4));
+    decode(&animation(&[frame(3), frame(9)].concat()));
+    is_corrupt("animated", &animation(&[frame(4), frame(0)].concat()));
+    // Bytes within a frame that its size does not count: what follows it is no chunk.
+    let mut longer = frame(0);
+    longer.splice(60..60, [7; 10]);
+    is_corrupt("longer than it says", &animation(&[longer, frame(0)].concat()));
+    // What is missing of the second frame is of no picture that is shown.
+    let cut = animation(&[frame(0), frame(0)].concat());
+    decode(&cut[..cut.len() - 100]);
 }
 
 /// A fax of 24 × 16 pixels, of codes as bits: those of a row for each, then the end.
