@@ -1,7 +1,8 @@
 //! How each macroblock of a VP8 frame is predicted (RFC 6386, section 11): read only because later bits depend on it.
 
+use super::bits::{BoolReader, EVEN};
+use super::header::FrameHeader;
 use super::tables::{MODES, NUM_MODES};
-use super::{BoolReader, EVEN, FrameHeader};
 
 /// Branches of the tree of modes: a further branch if positive, otherwise a mode.
 const BRANCHES: [i8; 18] = [0, 2, -1, 4, -2, 6, 8, 12, -3, 10, -5, -6, -4, 14, -7, 16, -8, -9];

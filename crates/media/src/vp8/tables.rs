@@ -41,8 +41,11 @@ pub(super) const MODES: [[[u8; 9]; NUM_MODES]; NUM_MODES] = nested(&[
     61, 62, 219, 1, 81, 188, 64, 32, 41, 20, 117, 151, 142, 20, 21, 163, 112, 19, 12, 61, 195, 128, 48, 4, 24,
 ]);
 
-/// Probabilities of a token, by the kind of a block, the band of a coefficient, and what is around it.
-pub(super) type Tokens = [[[[u8; 11]; 3]; 8]; 4];
+/// Probabilities of a token, by the band of a coefficient, and what is around it.
+pub(super) type Bands = [[[u8; 11]; 3]; 8];
+
+/// Those of each kind of block.
+pub(super) type Tokens = [Bands; 4];
 
 /// Whether a probability of a token is replaced.
 pub(super) const UPDATES: Tokens = tokens(&[

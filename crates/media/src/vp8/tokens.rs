@@ -1,8 +1,8 @@
 //! The coefficients of a VP8 frame (RFC 6386, section 13): read only to know where they end.
 
-use super::BoolReader;
+use super::bits::BoolReader;
 use super::modes::MacroblockModes;
-use super::tables::{BANDS, LARGE, Tokens};
+use super::tables::{BANDS, Bands, LARGE, Tokens};
 
 /// Kinds of blocks: brightness without its first coefficient, these first ones, colour, and brightness.
 const WITHOUT_FIRST: usize = 0;
@@ -33,6 +33,8 @@ impl<'a> Residuals<'a> {
     }
 
     pub(super) fn read_row(&mut self, part: &mut BoolReader<'_>, row: &[MacroblockModes]) {
+        let tokens = self.tokens;
+        let blocks = |kind| Blocks::of(tokens, kind);
         let mut left = Filled::default();
         for (macroblock, above) in row.iter().zip(&mut self.above) {
             if macroblock.is_skipped {
@@ -44,61 +46,77 @@ impl<'a> Residuals<'a> {
                 (*above, left) = (keep(above), keep(&left));
                 continue;
             }
-            let (kind, first) = if macroblock.has_own_blocks {
-                (BRIGHTNESS, 0)
+            let brightness = if macroblock.has_own_blocks {
+                blocks(BRIGHTNESS)
             } else {
-                let is_filled = read_block(part, self.tokens, FIRST_ONES, 0, [above.first_ones, left.first_ones]);
+                let is_filled = blocks(FIRST_ONES).read_one(part, [above.first_ones, left.first_ones]);
                 (above.first_ones, left.first_ones) = (is_filled, is_filled);
-                (WITHOUT_FIRST, 1)
+                blocks(WITHOUT_FIRST)
             };
-            let mut read = |kind: usize, first: usize, above: &mut [bool], left: &mut [bool]| {
-                for left in left {
-                    for above in &mut *above {
-                        *left = read_block(part, self.tokens, kind, first, [*above, *left]);
-                        *above = *left;
-                    }
-                }
-            };
-            read(kind, first, &mut above.brightness, &mut left.brightness);
+            brightness.read(part, &mut above.brightness, &mut left.brightness);
             for (above, left) in above.colors.iter_mut().zip(&mut left.colors) {
-                read(COLOR, 0, above, left);
+                blocks(COLOR).read(part, above, left);
             }
         }
     }
 }
 
-/// Reads a block from one of its coefficients on. Returns whether it has any.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "places of coefficients are checked, and each table is as long as what names its entries"
-)]
-fn read_block(part: &mut BoolReader<'_>, tokens: &Tokens, kind: usize, first: usize, neighbours: [bool; 2]) -> bool {
-    let bands = &tokens[kind];
-    let mut probabilities = &bands[BANDS[first]][neighbours.iter().filter(|&&is_filled| is_filled).count()];
-    let mut place = first;
-    while place < NUM_COEFFICIENTS {
-        if !part.bit(probabilities[0]) {
-            return place > first;
-        }
-        while !part.bit(probabilities[1]) {
-            place += 1;
-            probabilities = &bands[BANDS[place]][0];
-            if place == NUM_COEFFICIENTS {
-                return true;
+/// Blocks of a kind.
+struct Blocks<'a> {
+    bands: &'a Bands,
+    /// The place of the first coefficient that they have.
+    first: usize,
+}
+
+impl<'a> Blocks<'a> {
+    #[expect(clippy::indexing_slicing, reason = "there are four kinds")]
+    fn of(tokens: &'a Tokens, kind: usize) -> Self {
+        Self { bands: &tokens[kind], first: usize::from(kind == WITHOUT_FIRST) }
+    }
+
+    /// Reads blocks row by row.
+    fn read(&self, part: &mut BoolReader<'_>, above: &mut [bool], left: &mut [bool]) {
+        for left in left {
+            for above in &mut *above {
+                *left = self.read_one(part, [*above, *left]);
+                *above = *left;
             }
         }
-        place += 1;
-        let next = &bands[BANDS[place]];
-        if part.bit(probabilities[2]) {
-            read_large(part, probabilities);
-            probabilities = &next[2];
-        } else {
-            probabilities = &next[1];
-        }
-        // The sign.
-        part.flag();
     }
-    true
+
+    /// Reads a block. Returns whether it has any coefficients.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places are checked, and each table is as long as what names its entries"
+    )]
+    fn read_one(&self, part: &mut BoolReader<'_>, neighbours: [bool; 2]) -> bool {
+        let num_filled = neighbours.iter().filter(|&&is_filled| is_filled).count();
+        let mut place = self.first;
+        let mut probabilities = &self.bands[BANDS[place]][num_filled];
+        while place < NUM_COEFFICIENTS {
+            if !part.bit(probabilities[0]) {
+                return place > self.first;
+            }
+            while !part.bit(probabilities[1]) {
+                place += 1;
+                probabilities = &self.bands[BANDS[place]][0];
+                if place == NUM_COEFFICIENTS {
+                    return true;
+                }
+            }
+            place += 1;
+            let next = &self.bands[BANDS[place]];
+            if part.bit(probabilities[2]) {
+                read_large(part, probabilities);
+                probabilities = &next[2];
+            } else {
+                probabilities = &next[1];
+            }
+            // The sign.
+            part.flag();
+        }
+        true
+    }
 }
 
 /// Reads a coefficient that is larger than one.
