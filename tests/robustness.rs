@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, FileTimes};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -306,9 +308,13 @@ fn a_task_on_its_own_survives_a_decoder_that_crashes() {
 
 /// A build that is busy with a record whose decoder never ends.
 fn stalled_build(workshop: &Workshop) -> Child {
+    stalled_build_with(workshop, &[], Stdio::null())
+}
+
+fn stalled_build_with(workshop: &Workshop, more: &[&str], answers: Stdio) -> Child {
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
-    let mut command = with_faults(workshop, &["build", &pipeline, "--output", &out, "--threads", "1"]);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let arguments = [&["build", &pipeline, "--output", &out, "--threads", "1"], more].concat();
+    let child = with_faults(workshop, &arguments).stdout(answers).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while !is_running(workshop, &child) {
         assert!(started.elapsed() < Duration::from_mins(1));
@@ -346,6 +352,39 @@ fn an_interrupted_build_says_what_is_kept_and_how_to_continue() {
         assert!(stderr.contains(".work: the same command without --fresh continues"), "{stderr}");
         assert_eq!(num_delivered(&workshop.build()), 9);
     }
+}
+
+#[test]
+fn an_interrupted_build_answers_with_an_error_if_it_is_asked_for_json() {
+    let schema = std::fs::read(root().join("schemas/commands/error.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
+        let child = stalled_build_with(&workshop, &["--json"], Stdio::piped());
+        signal(name, &child.id().to_string());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(validator.is_valid(&answer), "{answer}");
+        assert_eq!(answer["exit_code"], code);
+        assert!(answer["error"].as_str().unwrap().starts_with("interrupted at step run, "), "{answer}");
+    }
+}
+
+#[test]
+fn an_interrupted_command_without_supervision_answers_too() {
+    // A store that takes every connection and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = manyframe(&["inspect", "s3://bucket/dataset", "--json"]);
+    command.env("AWS_ENDPOINT_URL", format!("http://{}", silent.local_addr().unwrap()));
+    command.env("AWS_ACCESS_KEY_ID", "AKIA").env("AWS_SECRET_ACCESS_KEY", "hush");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let _connection = silent.accept().unwrap();
+    signal("TERM", &child.id().to_string());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(15), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["error"], &answer["exit_code"]), (&json!("interrupted"), &json!(143)));
 }
 
 #[test]

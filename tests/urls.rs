@@ -341,3 +341,23 @@ fn the_packets_of_a_long_video_are_read_once() {
     fs::write(&video, [&fs::read(&video).unwrap()[..], &[0; 7]].concat()).unwrap();
     assert!(read_by_plan(&["--set", "video.interval_s=5"]) >= num_bytes / 2);
 }
+
+#[test]
+fn a_server_that_states_no_versions_is_warned_of_once() {
+    let served = Served::new();
+    let warnings = |command: &str| {
+        let (pipeline, to) = (served.workshop.text("pipeline.toml"), served.workshop.text("out"));
+        let arguments = [command, &pipeline, "--output", &to, "--quiet", "--log-format", "json"];
+        let output = served.run(&arguments, &served.server.address, 0);
+        let lines = String::from_utf8(output.stderr).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].clone());
+        let of_versions =
+            |fields: &Value| fields["message"].as_str().unwrap().contains("neither ETag nor Last-Modified");
+        lines.filter(of_versions).map(|fields| fields["server"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(warnings("plan").is_empty());
+    served.server.leave_out_versions();
+    for command in ["plan", "build", "build"] {
+        assert_eq!(warnings(command), [served.server.address.as_str()], "{command}");
+    }
+}

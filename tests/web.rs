@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::contents_below;
@@ -26,6 +27,8 @@ struct State {
     answers: Mutex<Vec<Answer>>,
     refused: Mutex<Option<(String, u16)>>,
     writing: Mutex<()>,
+    /// Whether answers say nothing of versions: neither tag nor time.
+    is_unversioned: AtomicBool,
     /// The digests that are beside objects.
     digests: Mutex<BTreeMap<PathBuf, String>>,
 }
@@ -49,6 +52,7 @@ impl WebServer {
             answers: Mutex::default(),
             refused: Mutex::default(),
             writing: Mutex::default(),
+            is_unversioned: AtomicBool::default(),
             digests: Mutex::default(),
         });
         let shared = Arc::clone(&state);
@@ -69,6 +73,11 @@ impl WebServer {
     /// From now on, everything is answered.
     pub(crate) fn refuse_nothing(&self) {
         *self.state.refused.lock().unwrap() = None;
+    }
+
+    /// From now on, answers have neither tag nor time.
+    pub(crate) fn leave_out_versions(&self) {
+        self.state.is_unversioned.store(true, Ordering::Relaxed);
     }
 
     /// What was answered since this was called last.
@@ -110,6 +119,10 @@ impl State {
     /// The answer to a request for an object.
     fn found(&self, head: &str, file: &Path, bytes: &[u8]) -> (u16, String, Vec<u8>) {
         let (status, mut headers, body) = found(head, file, bytes);
+        if self.is_unversioned.load(Ordering::Relaxed) {
+            let is_version = |line: &&str| line.starts_with("etag") || line.starts_with("last-modified");
+            headers = headers.split_inclusive("\r\n").filter(|line| !is_version(line)).collect();
+        }
         if let Some(digest) = self.digests.lock().unwrap().get(file) {
             headers.push_str(&format!("{DIGEST}: {digest}\r\n"));
         }

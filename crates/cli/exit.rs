@@ -43,11 +43,21 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
 }
 
 /// Prints an error as the answer of a command that was asked for JSON, and has given no other.
-fn answer(error: &ErrorAnswer) {
+pub(crate) fn answer(error: &ErrorAnswer) {
     if crate::output::answers_json() && !crate::output::has_answered() {
         // There is nowhere to report that it cannot be printed.
         _ = crate::output::print_json(error);
     }
+}
+
+/// The answer of a command that somebody asked to end.
+pub(crate) fn interrupted(signal: i32, how: String) -> ErrorAnswer {
+    ErrorAnswer { error: how, exit_code: by_signal(signal), problems: Vec::new() }
+}
+
+/// The exit code of a command that a signal has ended, as shells have it.
+pub(crate) fn by_signal(signal: i32) -> u8 {
+    128 + signal as u8
 }
 
 /// Prints an error with its causes; returns the exit code for it.

@@ -47,6 +47,9 @@ fn main() -> ExitCode {
     if matches!(session, Session::Orphan) {
         return ExitCode::FAILURE;
     }
+    if matches!(session, Session::Alone) {
+        supervise::answer_requests();
+    }
     match commands::run(&arguments, &session) {
         Ok(code) => code,
         Err(error) => exit::report(&error),

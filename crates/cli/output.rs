@@ -63,9 +63,23 @@ pub(crate) fn has_answered() -> bool {
     HAS_ANSWERED.load(Ordering::Relaxed)
 }
 
+/// What is done before a result is written for the first time.
+static BEFORE_ANSWER: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// Has something done before this process writes a result for the first time.
+pub(crate) fn before_answer(note: impl Fn() + Send + Sync + 'static) {
+    // A process is told once what it is.
+    _ = BEFORE_ANSWER.set(Box::new(note));
+}
+
 /// Writes a result. A reader that closes the pipe early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    HAS_ANSWERED.fetch_or(!text.is_empty(), Ordering::Relaxed);
+    if !text.is_empty()
+        && !HAS_ANSWERED.swap(true, Ordering::Relaxed)
+        && let Some(note) = BEFORE_ANSWER.get()
+    {
+        note();
+    }
     let mut stdout = io::stdout().lock();
     let text = if answers_json() { harmless_json(text) } else { harmless(text) };
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

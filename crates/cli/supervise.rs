@@ -29,6 +29,7 @@ use std::time::Duration;
 use fork::Fork;
 use manyframe_base::in_flight::{WorkInFlight, read_in_flight, read_number};
 use manyframe_core::{RejectCode, Rejection};
+use manyframe_engine::ErrorAnswer;
 use manyframe_plan::{Attempt, Verdict};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::retry_on_intr;
@@ -39,8 +40,8 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 
 use crate::args::{Arguments, Command as Subcommand};
-use crate::output::print_error;
-use crate::supervised::{DONE, HAS_BEGUN, NOTES, Orders, STAGE, STEP, Session, TOTAL, VARIABLE};
+use crate::output::{answers_json, print_error};
+use crate::supervised::{DONE, HAS_ANSWERED, HAS_BEGUN, NOTES, Orders, STAGE, STEP, Session, TOTAL, VARIABLE};
 use crate::{exit, machine, progress};
 
 /// A link to this very program, even if another one has been installed under its name.
@@ -51,6 +52,26 @@ const CRASHES: [i32; 8] = [SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIG
 
 /// Signals that ask a command to end.
 const REQUESTS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Those of them that this process does not ignore.
+fn requests() -> std::io::Result<Signals> {
+    Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal)))
+}
+
+/// Has a command that nobody supervises answer before it ends, if it is asked for JSON and to end.
+pub(crate) fn answer_requests() {
+    if !answers_json() {
+        return;
+    }
+    // Where signals cannot be waited for, they end the process as always.
+    let Ok(mut signals) = requests() else { return };
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            exit::answer(&exit::interrupted(signal, "interrupted".to_owned()));
+            _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+}
 
 /// Processes in a row that ended by a crash for which no record can be blamed.
 const MOST_UNEXPLAINED_CRASHES: u32 = 6;
@@ -94,10 +115,13 @@ pub(crate) fn run(arguments: &Arguments) -> Supervision {
         None => None,
     };
     let (sender, events) = channel();
-    let mut signals = match Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))) {
+    let mut signals = match requests() {
         Ok(signals) => signals,
         // The end of this process is that of the worker.
-        Err(error) => return Supervision::Ended(cannot_run(&error)),
+        Err(error) => {
+            print_error(&format!("error: {}", cannot_run(&error)));
+            return Supervision::Ended(ExitCode::from(exit::FAILED));
+        }
     };
     let requests = sender.clone();
     std::thread::spawn(move || {
@@ -189,13 +213,12 @@ impl Supervisor {
                 Ok(None) => {
                     orders.most_threads = survivors.fewer_threads();
                     if survivors.num_unexplained > MOST_UNEXPLAINED_CRASHES {
-                        print_error(&format!("error: {why}, again and again, and no record is to blame"));
-                        return ExitCode::from(exit::FAILED);
+                        return self.fail(format!("{why}, again and again, and no record is to blame"));
                     }
                 }
             }
             if let Err(error) = self.write_verdicts(&verdicts) {
-                return cannot_run(&error);
+                return self.fail(cannot_run(&error));
             }
         }
     }
@@ -222,7 +245,7 @@ impl Supervisor {
                 let why = format!("a record did not {}", in_time(self.patience));
                 Ok(Loss { why, code: RejectCode::DecoderStalled, suspects })
             }
-            Err(error) => Err(cannot_run(&error)),
+            Err(error) => Err(self.fail(cannot_run(&error))),
         }
     }
 
@@ -310,7 +333,20 @@ impl Supervisor {
             "The dataset is as it was; the same command begins again."
         };
         print_error(&format!("{start}interrupted{step}. {rest}"));
-        ExitCode::from(128 + signal as u8)
+        self.answer(&exit::interrupted(signal, format!("interrupted{step}")))
+    }
+
+    fn fail(&self, why: String) -> ExitCode {
+        print_error(&format!("error: {why}"));
+        self.answer(&ErrorAnswer { error: why, exit_code: exit::FAILED, problems: Vec::new() })
+    }
+
+    /// Answers for the worker, unless it has, and ends with the exit code of the answer.
+    fn answer(&self, error: &ErrorAnswer) -> ExitCode {
+        if read_number(&self.notes, HAS_ANSWERED) == 0 {
+            exit::answer(error);
+        }
+        ExitCode::from(error.exit_code)
     }
 }
 
@@ -402,9 +438,8 @@ fn in_time(patience: u32) -> String {
     format!("get on within {patience} s, or end within {} s", patience_for_all(patience))
 }
 
-fn cannot_run(error: &std::io::Error) -> ExitCode {
-    print_error(&format!("error: cannot run the command in a process of its own: {error}"));
-    ExitCode::from(exit::FAILED)
+fn cannot_run(error: &std::io::Error) -> String {
+    format!("cannot run the command in a process of its own: {error}")
 }
 
 fn end_of(status: ExitStatus, requested: Option<i32>, stalled: Vec<WorkInFlight>) -> End {

@@ -14,7 +14,7 @@ use manyframe_plan::{Attempt, Verdict};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::machine;
+use crate::{machine, output};
 
 /// The name of the variable with the orders.
 pub(crate) const VARIABLE: &str = "MANYFRAME_ORDERS";
@@ -49,6 +49,8 @@ pub(crate) const DONE: usize = 3;
 pub(crate) const TOTAL: usize = 4;
 /// Stages that were explained.
 const NUM_EXPLAINED: usize = 5;
+/// Whether something was printed as a result.
+pub(crate) const HAS_ANSWERED: usize = 6;
 
 /// The part of this process.
 pub(crate) enum Session {
@@ -89,7 +91,10 @@ impl Session {
             Ok(notes) => {
                 let verdicts = fs::read(format!("/proc/self/fd/{}", orders.verdicts)).unwrap_or_default();
                 let verdicts = serde_json::from_slice(&verdicts).unwrap_or_default();
-                Self::Worker { orders, notes: Arc::new(notes), verdicts }
+                let notes = Arc::new(notes);
+                let kept = Arc::clone(&notes);
+                output::before_answer(move || kept.set_number(HAS_ANSWERED, 1));
+                Self::Worker { orders, notes, verdicts }
             }
             Err(_) => Self::Alone,
         }

@@ -95,7 +95,7 @@ macro_rules! reject_codes {
 }
 
 reject_codes! {
-    /// The bytes of the record are not JSON, or not valid UTF-8.
+    /// The bytes of the record are not JSON, or not valid UTF-8, or have blanks where something was written over the file.
     MalformedRecord = "malformed_record",
         cure: "mend the record in the annotation file, or write the file again with a JSON writer; `manyframe why` shows its bytes",
     /// An annotation file cannot be opened, ends inside of a record, list, compressed stream or tar, or has zeros or noise in place of

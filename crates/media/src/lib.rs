@@ -47,6 +47,7 @@ mod tiff;
 mod tile;
 #[cfg_attr(not(feature = "video"), path = "video/disabled.rs")]
 pub mod video;
+mod vp8;
 mod ycbcr;
 
 pub use avi::write_motion_jpeg;

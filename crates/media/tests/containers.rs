@@ -56,6 +56,10 @@ fn a_png_that_a_reader_would_refuse_is_cleaned() {
         ("EXIF that is none", png_chunk(*b"eXIf", b"junk")),
         ("orientation that is none", png_chunk(*b"eXIf", &exif(9))),
         ("EXIF profile that is not hexadecimal", png_chunk(*b"tEXt", b"Raw profile type exif\0\nexif\n2\nzz")),
+        ("text that Pillow takes for where a frame is", png_chunk(*b"tEXt", b"bbox\0[1, 2, 30, 40]")),
+        ("text that Pillow takes for how rows are stored", png_chunk(*b"iTXt", b"interlace\0\0\0\0\0yes")),
+        ("text that Pillow takes for a colour", png_chunk(*b"tEXt", b"transparency\0none")),
+        ("text that Pillow takes for XMP", png_chunk(*b"tEXt", b"xmp\0text")),
         ("two gammas around a palette", [png_chunk(*b"PLTE", &[0; 30]), png_chunk(*b"gAMA", &[0; 4])].concat()),
     ];
     for (name, chunk) in cases {

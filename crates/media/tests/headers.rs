@@ -10,7 +10,7 @@ use manyframe_media::{Check, ImagePolicy, MediaLimits, RgbImage, decode_rgb, pre
 use crate::support::{code, exif, fixture, picture, riff, riff_chunk};
 
 /// A little-endian TIFF of one strip; tags are numbers of 16 bits.
-fn tiff(tags: &[(u16, u16)], strip: &[u8]) -> Vec<u8> {
+pub(crate) fn tiff(tags: &[(u16, u16)], strip: &[u8]) -> Vec<u8> {
     let num_tags = tags.len() as u16 + 2;
     let strip_at = 8 + 2 + u32::from(num_tags) * 12 + 4;
     let mut fields: Vec<(u16, u16, u32)> = tags.iter().map(|&(tag, value)| (tag, 3, value.into())).collect();

@@ -11,6 +11,8 @@ mod headers;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod invented;
+#[cfg(test)]
 mod lossless;
 #[cfg(test)]
 mod orientation;

@@ -47,8 +47,95 @@ fn an_orientation_may_be_a_number_of_any_kind() {
     assert_eq!(number(5, &[0, 0, 0, 12, 0, 0, 0, 2]), 6);
     assert_eq!(number(10, &[0, 0, 0, 8, 0, 0, 0, 1]), 8);
     assert_eq!(number(12, &6_f64.to_be_bytes()), 6);
+    assert_eq!(number(10, &[0xff, 0xff, 0xff, 0xf4, 0xff, 0xff, 0xff, 0xfe]), 6);
     assert_eq!(number(5, &[0, 0, 0, 13, 0, 0, 0, 2]), 1);
     assert_eq!(number(5, &[0; 8]), 1);
+}
+
+/// A directory with entries of a tag, a type, a number of values and the values, or where they are.
+fn directory(entries: &[(u16, u16, u32, [u8; 4])]) -> Vec<u8> {
+    let mut exif = b"II*\0\x08\0\0\0".to_vec();
+    exif.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        exif.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        exif.extend([count.to_le_bytes(), *value].concat());
+    }
+    exif.extend([0; 4]);
+    exif
+}
+
+fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
+    [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
+}
+
+/// A JPEG, a PNG and a WebP with an EXIF block and an XMP packet.
+fn with_exif_and_xmp(exif: &[u8], xmp: &[u8]) -> [Vec<u8>; 3] {
+    let mut jpeg = fixture("baseline.jpg");
+    let density = segment(0xe0, b"JFIF\0\x01\x01\x01\0\x48\0\x48\0\0");
+    let packet = [b"http://ns.adobe.com/xap/1.0/\0", xmp].concat();
+    let block = [b"Exif\0\0", exif].concat();
+    jpeg.splice(2..2, [density, segment(0xe1, &block), segment(0xe1, &packet)].concat());
+    let png = png_with(&[png_chunk(*b"eXIf", exif), text(*b"iTXt", "XML:com.adobe.xmp", xmp)].concat());
+    let header = riff_chunk(*b"VP8X", &[12, 0, 0, 0, 23, 0, 0, 15, 0, 0]);
+    let image = fixture("lossy.webp")[12..].to_vec();
+    let webp = riff(&[header, image, riff_chunk(*b"EXIF", exif), riff_chunk(*b"XMP ", xmp)].concat());
+    [jpeg, png, webp]
+}
+
+#[test]
+fn xmp_decides_where_exif_has_no_orientation_that_can_be_read() {
+    const TAG: u16 = 0x112;
+    let value = [3, 0, 0, 0];
+    let big = [
+        &b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x12\x01\x03\0"[..],
+        &[1, 0, 0, 0, 0, 0, 0, 0, 3],
+        &[0; 15],
+    ]
+    .concat();
+    let cases: [(&str, Vec<u8>, u8); 13] = [
+        ("no values", directory(&[(TAG, 3, 0, value)]), 8),
+        ("unknown type", directory(&[(TAG, 99, 1, value)]), 8),
+        ("a type of BigTIFF", directory(&[(TAG, 17, 1, value)]), 8),
+        ("another type of BigTIFF", directory(&[(TAG, 18, 1, value), (TAG, 3, 1, value)]), 3),
+        ("no directory where it should be", b"II*\0\x88\x13\0\0".to_vec(), 8),
+        ("cut before the tag", directory(&[(0x10f, 2, 3, *b"ab\0\0"), (TAG, 3, 1, value)])[..24].to_vec(), 8),
+        (
+            "values beyond the end before the tag",
+            directory(&[(0x10f, 2, 9, [0x88, 0x13, 0, 0]), (TAG, 3, 1, value)]),
+            8,
+        ),
+        ("more values than bytes before the tag", directory(&[(0x10f, 2, 9999, [8, 0, 0, 0]), (TAG, 3, 1, value)]), 3),
+        ("no values, then a value", directory(&[(TAG, 3, 0, value), (TAG, 3, 1, value)]), 3),
+        ("outside of 1 to 8", directory(&[(TAG, 3, 1, [9, 0, 0, 0])]), 1),
+        ("bytes", directory(&[(TAG, 7, 1, value)]), 1),
+        ("BigTIFF", big, 8),
+        ("junk", b"this is no EXIF at all".to_vec(), 8),
+    ];
+    for (name, exif, expected) in cases {
+        for (bytes, format) in with_exif_and_xmp(&exif, &xmp(8)).iter().zip(["JPEG", "PNG", "WebP"]) {
+            assert_eq!(orientation(bytes), expected, "{name} in {format}");
+        }
+    }
+    for xmp in [&b"\xff\0junk"[..], b"", &xmp(9), b"<rdf:Description tiff:Orientation='8'/>"] {
+        for bytes in with_exif_and_xmp(&exif(6), xmp) {
+            assert_eq!(orientation(&bytes), 6);
+        }
+        for bytes in with_exif_and_xmp(&directory(&[]), xmp) {
+            assert_eq!(orientation(&bytes), 1);
+        }
+    }
+}
+
+/// Pillow looks into the EXIF for a density that the JPEG does not state, and then has read all metadata that it ever reads.
+#[test]
+fn xmp_beside_what_is_no_exif_turns_a_jpeg_that_states_a_density() {
+    let packet = segment(0xe1, &[b"http://ns.adobe.com/xap/1.0/\0", &xmp(6)[..]].concat());
+    let junk = segment(0xe1, b"Exif\0\0junk in place of EXIF");
+    let without = jpeg_with(0xe1, b"anything");
+    let with = |first: &[u8]| [&without[..2], first, &junk, &packet, &without[2..]].concat();
+    assert_eq!(orientation(&with(&[])), 1);
+    assert_eq!(orientation(&with(&segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"))), 1);
+    assert_eq!(orientation(&with(&segment(0xe0, b"JFIF\0\x01\x01\x02\0\x48\0\x48\0\0"))), 6);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::artefact::Artefacts;
 use crate::conversation::write_out_answer;
 use crate::draft::{Draft, DraftPart};
 use crate::fields::{Embedded, EmbeddedPlace, FILES, IMAGES, MediaFields, VIDEOS, read_id};
-use crate::json::overwritten;
+use crate::json::{joined, may_be_several, overwritten};
 use crate::kinds::SourceKind;
 use crate::options::{LeadingAnswer, SourceOptions};
 use crate::placement::{Placement, place};
@@ -156,9 +156,27 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
         RawBody::Merged(_) => return Err(unexpected_schema("several records where one is expected")),
     };
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
-        Ok(Value::Object(object)) => Ok(object),
+        Ok(Value::Object(object)) => match joined_in_file(raw) {
+            Some(rejection) => Err(rejection),
+            None => Ok(object),
+        },
+        Ok(Value::List(items)) if matches!(raw.origin.position, Position::Bytes { .. }) => {
+            let num_items = items.len();
+            let detail = format!(
+                "the record is a list of {num_items} values, expected an object; this is one reject for all of them"
+            );
+            Err(unexpected_schema(detail))
+        }
         Ok(other) => Err(unexpected_schema(format!("the record is {}, expected an object", other.kind()))),
         Err(error) => Err(overwritten(text).unwrap_or_else(|| malformed(describe(&error, text, &raw.origin)))),
+    }
+}
+
+/// What is wrong with a record of a JSON file whose bytes were written over.
+fn joined_in_file(raw: &Raw) -> Option<Rejection> {
+    match (&raw.body, raw.origin.position) {
+        (RawBody::Json(text), Position::Bytes { .. }) => joined(text),
+        _ => None,
     }
 }
 
@@ -176,7 +194,8 @@ fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
     match origin.position {
         Position::Bytes { line, .. } => {
             let line = line + (error.line() as u64).saturating_sub(1);
-            format!("not valid JSON: {reason}, in line {line} of the file, near {near}")
+            let number = if may_be_several(text) { "; it may have been several records" } else { "" };
+            format!("not valid JSON: {reason}, in line {line} of the file, near {near}{number}")
         }
         Position::Row(_) | Position::File => format!("not valid JSON: {reason}, near {near}"),
     }

@@ -9,7 +9,7 @@ mod png;
 mod webp;
 
 pub(crate) use self::png::cleaned as cleaned_png;
-pub(crate) use self::webp::{cleaned as cleaned_webp, has_sound_header, with_bytes_behind};
+pub(crate) use self::webp::{cleaned as cleaned_webp, has_sound_header};
 use crate::policy::Check;
 use crate::probe::{ProbedImage, without_application_data};
 use crate::sniff::SourceFormat;

@@ -24,6 +24,9 @@ const PALETTED: u8 = 3;
 /// Size of the content of `IHDR`.
 const HEADER_BYTES: usize = 13;
 
+/// Keywords under which Pillow keeps what it needs itself to read or write the image: a text takes its place, and Pillow stops.
+const PILLOWS_OWN: [&[u8]; 6] = [b"bbox", b"exif", b"icc_profile", b"interlace", b"transparency", b"xmp"];
+
 /// A chunk and its checksum as stored.
 struct Chunk<'a> {
     kind: [u8; 4],
@@ -165,8 +168,8 @@ impl Seen {
         };
         self.num_text_bytes += text.len();
         let is_sound = match keyword {
-            // Pillow takes the second for EXIF; nobody else does.
-            b"" | b"exif" => false,
+            b"" => false,
+            keyword if PILLOWS_OWN.contains(&keyword) => false,
             b"Raw profile type exif" => exif_from_raw_profile(&text).is_some_and(|exif| is_sound_exif(&exif)),
             _ => self.num_text_bytes <= MOST_TEXT_BYTES,
         };

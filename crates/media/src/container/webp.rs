@@ -56,31 +56,10 @@ pub(crate) fn has_sound_header(image: &[u8]) -> bool {
     tag >> 1 & 7 <= LAST_VERSION && ((tag >> 5) as usize) < image.len()
 }
 
-/// A lossy image alone in its file, with bytes behind its first partition and behind its last one, which change pixels if the bytes of
-/// these do not suffice.
-pub(crate) fn with_bytes_behind(image: &[u8]) -> Option<Vec<u8>> {
-    const BEHIND: [u8; 64] = [0xff; 64];
-    let (tag, rest) = image.split_first_chunk::<3>()?;
-    let [first, second, third] = *tag;
-    let tag = u32::from_le_bytes([first, second, third, 0]);
-    let num_bytes = tag >> 5;
-    // Behind the tag are a start code and the size of the image; the size of a partition has 19 bits.
-    let (first_partition, others) = rest.split_at_checked(7 + num_bytes as usize)?;
-    let longer = num_bytes.checked_add(BEHIND.len() as u32).filter(|longer| *longer < 1 << 19)?;
-    let tag = (tag & 0x1f | longer << 5).to_le_bytes();
-    let tag = tag.get(..3)?;
-    riff(*b"VP8 ", &[tag, first_partition, &BEHIND, others, &BEHIND].concat())
-}
-
 /// The simple form of the file: its image alone.
 pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let images = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
     let (kind, image) = images.into_iter().find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L"))?;
-    riff(kind, image)
-}
-
-/// A file of one chunk.
-fn riff(kind: [u8; 4], image: &[u8]) -> Option<Vec<u8>> {
     let padding: &[u8] = if image.len().is_multiple_of(2) { &[] } else { &[0] };
     let chunk = [&kind[..], &u32::try_from(image.len()).ok()?.to_le_bytes(), image, padding].concat();
     let size = u32::try_from(HEADER_BYTES - 8 + chunk.len()).ok()?;

@@ -97,7 +97,6 @@ pub(crate) fn check_pixels(source: &ProbedImage<'_>) -> Result<(), MediaError> {
     }
     with_scratch(source.header.width_px, source.header.height_px, |rgb| match source.parsed.format {
         SourceFormat::Png => other::check_png(source.bytes, rgb),
-        SourceFormat::Webp => other::check_webp(source.bytes, rgb),
         _ => decode_into(source, rgb),
     })
 }

@@ -10,14 +10,15 @@ use png::DecodingError;
 
 use super::jpeg::decode_strip;
 use super::{avif, bmp, gif, png as png_rows};
-use crate::container::{cleaned_webp, has_sound_header, with_bytes_behind};
+use crate::container::{cleaned_webp, has_sound_header};
 use crate::error::MediaError;
 use crate::metadata::Ifd;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
 use crate::pnm::{PnmError, PnmHeader};
-use crate::probe::{hides_alpha, webp_chunks};
+use crate::probe::{WEBP_FIRST_CHUNK, hides_alpha, webp_chunks};
 use crate::sniff::SourceFormat;
 use crate::tiff::{self, Layout};
+use crate::vp8;
 
 /// Number of bytes that a decoder may allocate per pixel: RGBA, twice.
 const MAX_BYTES_PER_PIXEL: u64 = 8;
@@ -41,6 +42,10 @@ pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut
         SourceFormat::Webp if lossy_image(bytes).is_some_and(|lossy| !has_sound_header(lossy)) => {
             Err(failed(&"its image has a version or a first part that it cannot have"))
         }
+        // Where they end early, the decoder may go on with zeros; libwebp refuses the image.
+        SourceFormat::Webp if lossy_image(bytes).is_some_and(|lossy| !vp8::is_whole(lossy)) => {
+            Err(failed(&"its bytes end before its pixels"))
+        }
         SourceFormat::Webp => copy(decode_webp(bytes, image), format, image),
         SourceFormat::Bmp => decode_bmp(bytes, image),
         SourceFormat::Pnm => decode_pnm(bytes, image).map_err(|error| failed(&error.why())),
@@ -54,23 +59,19 @@ pub(super) fn check_png(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaE
         .map_err(|error| not_decoded(SourceFormat::Png, RejectCode::MediaCorrupt, &error))
 }
 
-/// Decodes a WebP, and checks that a lossy one has the bytes of all of its pixels: where they end, the decoder goes on with zeros, and
-/// libwebp refuses the image.
-pub(super) fn check_webp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
-    decode_stored_into(bytes, SourceFormat::Webp, image)?;
-    let Some(longer) = lossy_image(bytes).and_then(with_bytes_behind) else { return Ok(()) };
-    let longer = WebPDecoder::new(Cursor::new(&longer)).and_then(|decoder| pixels(decoder, image));
-    if longer.is_ok_and(|longer| longer.as_bytes() == image.pixels()) {
-        return Ok(());
-    }
-    Err(not_decoded(SourceFormat::Webp, RejectCode::MediaCorrupt, &"its bytes end before its pixels"))
-}
-
-/// The bytes of a lossy image, if a WebP has one without transparency beside it.
+/// The bytes of the first image of a WebP, if that is lossy.
 fn lossy_image(bytes: &[u8]) -> Option<&[u8]> {
-    let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
-    let found = chunks.find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L" | b"ANMF" | b"ALPH"));
-    found.filter(|(kind, _)| kind == b"VP8 ").map(|(_, image)| image)
+    /// What precedes the chunks of a frame of an animation, less what precedes those of a file.
+    const FRAME_BYTES: usize = 16 - WEBP_FIRST_CHUNK;
+    let image_in = |bytes| {
+        let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
+        chunks.find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L" | b"ANMF"))
+    };
+    let found = match image_in(bytes)? {
+        (kind, frame) if &kind == b"ANMF" => image_in(frame.get(FRAME_BYTES..)?)?,
+        found => found,
+    };
+    Some(found).filter(|(kind, _)| kind == b"VP8 ").map(|(_, image)| image)
 }
 
 /// The decoder refuses a file without the metadata that it announces; the image alone announces nothing.
@@ -88,27 +89,32 @@ fn decode_webp(bytes: &[u8], image: &RgbImage) -> ImageResult<DynamicImage> {
     })
 }
 
-/// Whether every byte of the first image of a WebP is there.
+/// Whether every byte of the first image of a WebP is there. Behind a frame, something has to be that can be a chunk, or the end:
+/// otherwise bytes of the frame are missing, or there are others among them.
 fn has_whole_image(bytes: &[u8]) -> bool {
-    let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
-    chunks.any(|(kind, _)| matches!(&kind, b"VP8 " | b"VP8L" | b"ANMF"))
+    let mut position = WEBP_FIRST_CHUNK;
+    for (kind, content) in webp_chunks(bytes, bytes.len()).map_while(Result::ok) {
+        position += 8 + content.len().next_multiple_of(2);
+        let behind = || bytes.get(position..).unwrap_or_default().iter().take(kind.len());
+        match &kind {
+            b"VP8 " | b"VP8L" => return true,
+            b"ANMF" => return behind().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' '),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
     let decode = |bytes: &[u8]| bmp::decoder(bytes).and_then(|decoder| pixels(decoder, image));
-    let (decoded, is_turned) = match decode(bytes) {
-        Err(error) => match bmp::as_windows_writes(bytes) {
-            Some((usual, is_turned)) => (decode(&usual), is_turned),
-            None => (Err(error), false),
-        },
-        decoded => (decoded, false),
+    let decoded = match bmp::without_runs(bytes, (image.width_px(), image.height_px())) {
+        Some(usual) => usual.and_then(|usual| decode(&usual)),
+        None => decode(bytes).or_else(|error| match bmp::as_windows_writes(bytes) {
+            Some(usual) => decode(&usual),
+            None => Err(error),
+        }),
     };
-    copy(decoded, SourceFormat::Bmp, image)?;
-    if is_turned {
-        let turned: Vec<u8> = image.pixels().chunks_exact(image.stride()).rev().flatten().copied().collect();
-        image.pixels_mut().copy_from_slice(&turned);
-    }
-    Ok(())
+    copy(decoded, SourceFormat::Bmp, image)
 }
 
 fn decode_pnm(bytes: &[u8], image: &mut RgbImage) -> Result<(), PnmError> {

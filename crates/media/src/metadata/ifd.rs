@@ -131,25 +131,35 @@ impl<'a> Ifd<'a> {
         values.map(|value| value.filter(|&value| !is_negative(value))).collect()
     }
 
-    /// The orientation, as Pillow understands it: the first value of a number, of whatever type but a byte.
-    pub(crate) fn orientation(&self) -> Option<u64> {
+    /// What the tag of the orientation says, as Pillow understands it: the first value of a number, of whatever type but a byte; 0 if that
+    /// is no orientation. `None` without such a tag.
+    pub(crate) fn orientation(&self) -> Option<u8> {
         let entry = self.entry(ORIENTATION)?;
-        match entry.kind {
-            1 => None,
+        let equals = |orientation: &u8| self.is_first_value(entry, *orientation).unwrap_or_default();
+        Some((1..=8).find(equals).unwrap_or_default())
+    }
+
+    /// Whether the first value of an entry is this number.
+    fn is_first_value(&self, entry: Entry, expected: u8) -> Option<bool> {
+        let size = size_of_kind(entry.kind.into())? as usize;
+        let bits = self.number(entry.start, size)?;
+        Some(match entry.kind {
+            // Bytes and text.
+            1 | 2 | 7 => false,
             5 | 10 => {
-                let (numerator, denominator) = (self.number(entry.start, 4)?, self.number(entry.start + 4, 4)?);
-                (denominator != 0 && numerator % denominator == 0).then(|| numerator / denominator)
+                let number = |at| self.number(at, 4).map(|bits| bits as u32);
+                let (above, below) = (number(entry.start)?, number(entry.start + 4)?);
+                let (above, below) = match entry.kind {
+                    10 => (i64::from(above.cast_signed()), i64::from(below.cast_signed())),
+                    _ => (i64::from(above), i64::from(below)),
+                };
+                below != 0 && above == i64::from(expected) * below
             }
-            11 => {
-                let bits = self.number(entry.start, 4)?;
-                (1_u8..=8).find(|&number| u64::from(f32::from(number).to_bits()) == bits).map(u64::from)
-            }
-            12 => {
-                let bits = self.number(entry.start, 8)?;
-                (1_u8..=8).find(|&number| f64::from(number).to_bits() == bits).map(u64::from)
-            }
-            _ => self.unsigned_list(ORIENTATION)?.first().copied(),
-        }
+            11 => bits == u64::from(f32::from(expected).to_bits()),
+            12 => bits == f64::from(expected).to_bits(),
+            // Negative ones have a bit that none of these has.
+            _ => bits == u64::from(expected),
+        })
     }
 
     /// Whether the orientation, if there is one, is stated as EXIF requires it.
@@ -182,6 +192,10 @@ impl<'a> Ifd<'a> {
             return Found::End;
         };
         let Some(size) = size_of_kind(kind) else { return Found::Entry };
+        // Two types of BigTIFF that Pillow does not know.
+        if tag == u64::from(ORIENTATION) && matches!(kind, 17 | 18) {
+            return Found::Entry;
+        }
         let Some(num_bytes) = count.checked_mul(size).and_then(|size| usize::try_from(size).ok()) else {
             return Found::TooLarge;
         };

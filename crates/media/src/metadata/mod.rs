@@ -22,25 +22,40 @@ pub(crate) struct Metadata<'a> {
 }
 
 impl Metadata<'_> {
-    /// How the image is turned, 1 to 8; 1 if nothing says so.
+    /// How the image is turned, 1 to 8; 1 if nothing says so. An EXIF block that is none says nothing.
     pub(crate) fn orientation(&self) -> u8 {
-        let ifd = self.exif.map(without_prefix).and_then(Ifd::parse);
+        let ifd = self.exif.and_then(directory);
         orientation(ifd.as_ref(), self.xmp)
     }
 }
 
+/// The directory of an EXIF block, with or without its prefix. BigTIFF is none.
+fn directory(exif: &[u8]) -> Option<Ifd<'_>> {
+    Ifd::parse(without_prefix(exif)).filter(|ifd| !ifd.is_big_tiff())
+}
+
 /// How an image is turned, 1 to 8, by its tags, or by its XMP if it has no such tag.
 pub(crate) fn orientation(ifd: Option<&Ifd<'_>>, xmp: Option<&[u8]>) -> u8 {
-    let stated = match ifd.filter(|ifd| ifd.has(ORIENTATION)) {
-        Some(ifd) => ifd.orientation(),
-        None => xmp.and_then(orientation_from_xmp),
-    };
-    stated.filter(|orientation| (1..=8).contains(orientation)).unwrap_or(1) as u8
+    let stated = ifd.and_then(Ifd::orientation).or_else(|| xmp.and_then(orientation_from_xmp));
+    stated.filter(|orientation| (1..=8).contains(orientation)).unwrap_or(1)
 }
 
 /// Whether an EXIF block has an orientation, even one that turns nothing.
 pub(crate) fn has_orientation(exif: &[u8]) -> bool {
-    Ifd::parse(without_prefix(exif)).is_some_and(|ifd| ifd.has(ORIENTATION))
+    directory(exif).is_some_and(|ifd| ifd.has(ORIENTATION))
+}
+
+/// Whether an EXIF block, unless it is empty, does not even begin as one: Pillow stops there, where it goes on without tags if only
+/// these are missing.
+pub(crate) fn is_no_exif(exif: &[u8]) -> bool {
+    const HEADER_BYTES: usize = 8;
+    let exif = without_prefix(exif);
+    let is_header = exif.len() >= HEADER_BYTES
+        && matches!(
+            exif,
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] | [b'I', b'I', 0, 42, ..] | [b'M', b'M', 42, 0, ..]
+        );
+    !exif.is_empty() && !is_header
 }
 
 /// Whether readers accept an EXIF block without a warning, and agree on the orientation.
@@ -68,10 +83,10 @@ fn without_prefix(exif: &[u8]) -> &[u8] {
 }
 
 /// The first `tiff:Orientation` of an XMP packet that has a digit as its value, as an attribute or as an element.
-fn orientation_from_xmp(xmp: &[u8]) -> Option<u64> {
+fn orientation_from_xmp(xmp: &[u8]) -> Option<u8> {
     const NAME: &[u8] = b"tiff:Orientation";
     memmem::find_iter(xmp, NAME).find_map(|start| match xmp.get(start + NAME.len()..)? {
-        [b'=', b'"', digit @ b'0'..=b'9', ..] | [b'>', digit @ b'0'..=b'9', ..] => Some(u64::from(digit - b'0')),
+        [b'=', b'"', digit @ b'0'..=b'9', ..] | [b'>', digit @ b'0'..=b'9', ..] => Some(digit - b'0'),
         _ => None,
     })
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, array, part};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, is_no_exif};
 use crate::sniff::SourceFormat;
 
 /// A start-of-frame segment.
@@ -29,12 +29,16 @@ const YCCK: u8 = 2;
 const XMP_PREFIX: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
-    let (mut frame, mut adobe_transform, mut has_jfif) = (None, None, false);
+    let (mut frame, mut adobe_transform, mut has_jfif, mut has_density) = (None, None, false, false);
     let (mut exif, mut xmp): (Option<Cow<'_, [u8]>>, _) = (None, None);
     let scan_start = for_each_segment(bytes, |marker, segment| {
         match marker {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => frame = Some(parse_frame(marker, segment)?),
-            APP0 => has_jfif |= segment.starts_with(b"JFIF\0"),
+            APP0 => {
+                has_jfif |= segment.starts_with(b"JFIF\0");
+                has_density |=
+                    segment.starts_with(b"JFIF") && matches!(segment, [_, _, _, _, _, _, _, 1 | 2, _, _, _, _, ..]);
+            }
             APP1 => {
                 add_exif(&mut exif, segment);
                 xmp = segment.strip_prefix(XMP_PREFIX).or(xmp);
@@ -47,6 +51,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let frame = frame.ok_or_else(|| HeaderError::Bad("the JPEG has no frame header before its scan".to_owned()))?;
     let color = color(&frame.component_ids, has_jfif, adobe_transform)?;
     let is_sequential = matches!(frame.marker, 0xc0 | 0xc1 | 0xc9);
+    // Without a density Pillow looks for one in the EXIF, and if that is none, it has then read all metadata that it ever reads.
+    let xmp = xmp.filter(|_| has_density || !exif.as_deref().is_some_and(is_no_exif));
     let is_common_coding = matches!(frame.marker, 0xc0..=0xc2) && frame.precision_bits == 8;
     Ok(ParsedHeader {
         format: SourceFormat::Jpeg,
@@ -59,12 +65,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     })
 }
 
-/// Adds a segment to the EXIF block, which may be cut into several.
+/// Adds a segment to the EXIF block, which may be cut into several, each with the prefix.
 pub(crate) fn add_exif<'a>(exif: &mut Option<Cow<'a, [u8]>>, segment: &'a [u8]) {
     let Some(part) = segment.strip_prefix(b"Exif\0\0") else { return };
     match exif {
         Some(exif) => exif.to_mut().extend_from_slice(part),
-        None => *exif = Some(Cow::Borrowed(part)),
+        None => *exif = Some(Cow::Borrowed(segment)),
     }
 }
 

@@ -14,7 +14,7 @@ use self::header::Source;
 pub(crate) use self::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, ReadAt};
 pub(crate) use self::jpeg::{add_exif, for_each_segment, has_end_of_image, with_usual_scans, without_application_data};
 pub(crate) use self::png::{PNG_SIGNATURE_BYTES, Text, inflated};
-pub(crate) use self::webp::{hides_alpha, webp_chunks, webp_end};
+pub(crate) use self::webp::{WEBP_FIRST_CHUNK, hides_alpha, webp_chunks, webp_end};
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::sniff::{SourceFormat, sniff};

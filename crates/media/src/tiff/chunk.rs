@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Read};
 use flate2::read::ZlibDecoder;
 
 use super::colors::RowConverter;
+use super::fax::{self, Codes};
 use super::layout::{Colors, Compression, Layout, YCbCr};
 use crate::pixels::{RGB_BYTES, RgbImage};
 
@@ -242,38 +243,11 @@ fn interleave(plane_row: &[u8], row: &mut [u8], (plane, num_planes): (usize, usi
     }
 }
 
-/// Six codes of twelve bits each.
-const END_OF_TRANSMISSION: [u8; 9] = [0x00, 0x10, 0x01, 0x00, 0x10, 0x01, 0x00, 0x10, 0x01];
-
 /// Rows of a fax, packed as bits: 1 is black in the codes, and 0 in a row whose white is not 0.
 fn fax_rows(stored: &[u8], layout: &Layout<'_>, num_rows: u32) -> Result<Vec<u8>, String> {
     let width = u16::try_from(layout.chunk_px.0).map_err(|_width| "a fax has at most 65,535 columns".to_owned())?;
-    let row_bytes = usize::from(width).div_ceil(8);
-    let mut rows = Vec::new();
-    let mut add = |transitions: &[u16]| {
-        if rows.len() == row_bytes * num_rows as usize {
-            return;
-        }
-        let mut row = vec![0_u8; row_bytes];
-        for (column, color) in fax::decoder::pels(transitions, width).enumerate() {
-            if let Some(byte) = row.get_mut(column / 8)
-                && color == fax::Color::Black
-            {
-                *byte |= 0x80 >> (column % 8);
-            }
-        }
-        rows.extend_from_slice(&row);
-    };
-    // A broken code ends the rows; that some are missing shows when they are read.
-    let codes = stored.iter().copied();
-    if layout.compression == Compression::Group3 {
-        // Codes of TIFF need not end with the end-of-line codes that end a transmission.
-        let _ended = fax::decoder::decode_g3(codes.chain(END_OF_TRANSMISSION), add);
-    } else {
-        let num_rows = u16::try_from(num_rows).map_err(|_rows| "a fax strip has at most 65,535 rows".to_owned())?;
-        let _ended = fax::decoder::decode_g4(codes, width, Some(num_rows), &mut add);
-    }
-    Ok(rows)
+    let codes = if layout.compression == Compression::Group3 { Codes::Group3 } else { Codes::Group4 };
+    fax::rows(stored, codes, (width, num_rows as usize))
 }
 
 struct LzwReader<'a> {

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod colors;
+mod fax;
 mod lab;
 mod layout;
 

@@ -23,6 +23,12 @@ const LEAST_HOLE_BYTES: usize = 16;
 /// So many blanks in a row are no text in a record that cannot be read: a block of a disk.
 const LEAST_BLANK_BYTES: usize = 4096;
 
+/// So many blanks in a row are no text in a record that can be read, either: the least that disks write at once.
+const LEAST_JOINED_BLANK_BYTES: usize = 512;
+
+/// So many blanks in a row, in a record that cannot be read, may be in place of others.
+const LEAST_DOUBTFUL_BLANK_BYTES: usize = 64;
+
 /// A record and its position in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LocatedRecord {
@@ -81,12 +87,60 @@ pub(crate) fn unwritten(bytes: &[u8]) -> Option<RawBody> {
 pub(crate) fn overwritten(bytes: &[u8]) -> Option<Rejection> {
     // Terminals and printers obey some control characters, and UTF-16 has zeros.
     let is_no_text = |byte: &&u8| matches!(byte, 0x01..=0x06 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
-    let has_run = |byte: u8, length: usize| memmem::find(bytes, &vec![byte; length]).is_some();
     let is_hole = bytes.iter().filter(is_no_text).count() >= LEAST_HOLE_BYTES
-        || has_run(0xff, LEAST_HOLE_BYTES)
-        || has_run(b' ', LEAST_BLANK_BYTES);
+        || memmem::find(bytes, &[0xff; LEAST_HOLE_BYTES]).is_some()
+        || most_blanks(bytes, LEAST_BLANK_BYTES).is_some();
+    is_hole.then(in_place_of_text)
+}
+
+/// What is wrong with a record that can be read, although something was written over its file: it begins with one record and ends with
+/// another, if what they had between them became blanks.
+pub(crate) fn joined(bytes: &[u8]) -> Option<Rejection> {
+    let num_blanks = most_blanks(bytes, LEAST_JOINED_BLANK_BYTES)?;
+    if num_blanks >= LEAST_BLANK_BYTES {
+        return Some(in_place_of_text());
+    }
+    let detail = format!(
+        "it has {num_blanks} blanks in a row, as where something was written over the file; it may have been several records"
+    );
+    Some(Rejection::new(RejectCode::MalformedRecord, detail))
+}
+
+fn in_place_of_text() -> Rejection {
     let detail = "the file has something else in place of text; this record and others are missing";
-    is_hole.then(|| Rejection::new(RejectCode::IncompleteFile, detail))
+    Rejection::new(RejectCode::IncompleteFile, detail)
+}
+
+/// Whether bytes that are no record may have been several: they have blanks in place of text, or a key twice that the first of them has
+/// outside of any list.
+pub(crate) fn may_be_several(bytes: &[u8]) -> bool {
+    let before_list = bytes.split(|&byte| byte == b'[').next().unwrap_or_default();
+    let mut keys = before_list.split(|&byte| byte == b'"').skip(1).step_by(2).take(MOST_KEYS);
+    most_blanks(bytes, LEAST_DOUBTFUL_BLANK_BYTES).is_some()
+        || keys.any(|key| {
+            !key.is_empty() && memmem::find_iter(bytes, key).filter(|&at| is_key(bytes, at, key)).count() > 1
+        })
+}
+
+/// How many keys of a damaged record are looked for.
+const MOST_KEYS: usize = 16;
+
+/// Whether a text at a position is a key: in quotes, before a colon.
+fn is_key(bytes: &[u8], at: usize, text: &[u8]) -> bool {
+    let behind = bytes.get(at + text.len()..).and_then(|rest| rest.strip_prefix(b"\""));
+    bytes.split_at(at).0.ends_with(b"\"") && behind.is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
+}
+
+/// How many blanks follow each other where as many as asked for do.
+fn most_blanks(bytes: &[u8], least: usize) -> Option<usize> {
+    // So many blanks have one at a place that is looked at, whatever is around them.
+    let places = (0..bytes.len()).step_by(least);
+    let lengths = places.filter(|&at| bytes.get(at) == Some(&b' ')).map(|at| {
+        let (before, behind) = bytes.split_at(at);
+        let is_blank = |byte: &&u8| **byte == b' ';
+        before.iter().rev().take_while(is_blank).count() + behind.iter().take_while(is_blank).count()
+    });
+    lengths.filter(|&length| length >= least).max()
 }
 
 /// The bytes before the end of the file: a record if it ends, else one that was cut off.

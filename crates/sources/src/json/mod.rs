@@ -27,8 +27,8 @@ pub(crate) use elements::Elements;
 pub(crate) use lines::Lines;
 pub(crate) use list::{FoundList, find_list};
 pub(crate) use located::{
-    LocatedRecord, NextRecord, ReadError, incomplete, is_overlong, last, overlong, overwritten, unclosed, unreadable,
-    unwritten,
+    LocatedRecord, NextRecord, ReadError, incomplete, is_overlong, joined, last, may_be_several, overlong, overwritten,
+    unclosed, unreadable, unwritten,
 };
 pub use located::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub(crate) use plain::plain_length;

@@ -108,6 +108,85 @@ fn what_was_written_over_records_is_an_incomplete_file() {
     }
 }
 
+/// What is said of the records of a file that are rejected.
+fn details_of(text: &[u8]) -> (usize, Vec<(RejectCode, String)>) {
+    let file = file_of(text);
+    let parsed = parse_all(source_of(SourceKind::Text, SourceOptions::default(), file.path(), "").as_ref());
+    let rejected = parsed.iter().filter_map(|one| one.as_ref().err());
+    let rejected: Vec<_> = rejected.map(|one| (one.rejection.code, one.rejection.detail.clone())).collect();
+    (parsed.len() - rejected.len(), rejected)
+}
+
+#[test]
+fn blanks_over_the_ends_of_two_records_do_not_make_one_of_them() {
+    let records: Vec<String> = (0..40).map(|n| format!("{{\"data\": [\"question {n}\", \"answer {n}\"]}}")).collect();
+    for text in [records.join("\n"), format!("[{}]", records.join(", ")), format!("[\n {}\n]", records.join(",\n "))] {
+        // From within a question up to within a later one: both texts are whole, and so is what is read.
+        for (last, num_blanks, code) in [
+            (19, 512, RejectCode::MalformedRecord),
+            (25, 4095, RejectCode::MalformedRecord),
+            (25, 4096, RejectCode::IncompleteFile),
+            (33, 6000, RejectCode::IncompleteFile),
+        ] {
+            let (start, end) = (text.find("stion 18").unwrap(), text.find(&format!("tion {last}")).unwrap());
+            let mut bytes = text.clone().into_bytes();
+            bytes.splice(start..end, std::iter::repeat_n(b' ', num_blanks));
+            let (num_read, rejected) = details_of(&bytes);
+            assert_eq!((num_read, rejected.len()), (40 - (last - 17), 1), "{rejected:?}");
+            assert_eq!(rejected[0].0, code);
+            let said =
+                if code == RejectCode::IncompleteFile { "this record and others" } else { "may have been several" };
+            assert!(rejected[0].1.contains(said), "{rejected:?}");
+        }
+        // Text that is laid out with blanks is text.
+        let laid_out = text.replace("answer 7", &format!("left{}right", " ".repeat(511)));
+        assert_eq!(details_of(laid_out.as_bytes()), (40, Vec::new()));
+    }
+}
+
+#[test]
+fn a_reject_says_that_it_may_have_been_several_records() {
+    let record = |n: u32| format!("{{\"id\": {n}, \"data\": [\"question {n}\", \"answer {n}\"]}}");
+    let several = "it may have been several records";
+    // A brace and a quote of the first, and the first key of the second, with which records begin.
+    let adjoining = format!(
+        "[{}, {}, {}, {}]",
+        record(1),
+        record(2).replace("\"]}", "]"),
+        record(3).replace("{\"id", "id"),
+        record(4)
+    );
+    // A line end and the brace before it.
+    let lines = [record(1), record(2).replace('}', " ") + &record(3), record(4)].join("\n");
+    let blanks = [record(1), record(2).replace("\"data\"", &" ".repeat(100)), record(4)].join("\n");
+    for text in [adjoining, lines, blanks] {
+        let (num_read, rejected) = details_of(text.as_bytes());
+        assert_eq!((num_read, rejected.len()), (2, 1), "{rejected:?}");
+        assert!(rejected[0].1.ends_with(several), "{rejected:?}");
+    }
+    for damaged in
+        [record(2).replace("\"]}", "]}"), record(2).replace("], ", "]"), record(2).replacen("\": [", "\" [", 1)]
+    {
+        for text in
+            [format!("[{}, {damaged}, {}]", record(1), record(3)), [record(1), damaged.clone(), record(3)].join("\n")]
+        {
+            let (num_read, rejected) = details_of(text.as_bytes());
+            assert!(num_read >= 2 && rejected.iter().all(|(_, detail)| !detail.contains(several)), "{rejected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_a_list_says_how_many_values_are_lost_with_it() {
+    let record = r#"{"data": ["a", "b"]}"#;
+    let (num_read, rejected) = details_of(format!("{record}\n[{record}, {record}, {record}]\n{record}\n").as_bytes());
+    assert_eq!((num_read, rejected.len()), (2, 1));
+    assert!(
+        rejected[0].1.contains("a list of 3 values") && rejected[0].1.contains("one reject for all"),
+        "{rejected:?}"
+    );
+}
+
 #[test]
 fn a_compressed_file_that_is_cut_is_incomplete_once() {
     let records: Vec<String> = (0..500_u32)

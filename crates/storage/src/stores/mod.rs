@@ -14,7 +14,7 @@ mod open;
 mod profile;
 mod remote_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -30,7 +30,7 @@ use crate::local::LocalDirectory;
 use crate::storage::Storage;
 use crate::store_url::split;
 use cache::{Cache, CachedObject};
-use object::{Access, Client, ObjectStorage};
+use object::{Access, Client, NO_VERSION, ObjectStorage};
 use open::{client_of, parse};
 use remote_file::RemoteFile;
 
@@ -45,13 +45,15 @@ struct Shared {
     options: StoreOptions,
     cache: Option<Arc<Cache>>,
     clients: Mutex<BTreeMap<String, Arc<Client>>>,
+    /// Servers that do not say which version of an object they have, each warned of once.
+    unversioned: Mutex<BTreeSet<String>>,
 }
 
 impl Stores {
     /// Stores that are reached with these options. Without a cache, each range is read as often as it is asked for.
     pub fn new(options: StoreOptions, cache: Option<CacheOptions>) -> Self {
         let cache = cache.map(|cache| Arc::new(Cache::new(cache)));
-        Self { shared: Arc::new(Shared { options, cache, clients: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { options, cache, ..Shared::default() }) }
     }
 
     /// Opens files of this machine and objects.
@@ -89,6 +91,19 @@ impl Stores {
         Ok((client, path))
     }
 
+    /// Warns of a server, once, whose objects have no version: what has the same size may be another object.
+    fn warn_of_unversioned(&self, url: &str) {
+        let server = split(url).0;
+        let mut known = self.shared.unversioned.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.insert(server.to_owned()) {
+            tracing::warn!(
+                server,
+                "the server states neither ETag nor Last-Modified: a file that is replaced by one of the same size is not noticed, and \
+                 the old one is read from the cache"
+            );
+        }
+    }
+
     /// As [`Self::object`], for what is to be listed.
     fn listed(&self, url: &str) -> io::Result<(Arc<Client>, Option<Key>)> {
         let (client, key) = self.object(url)?;
@@ -111,7 +126,11 @@ impl ObjectAccess for Stores {
     fn state(&self, url: &str) -> io::Result<Option<ObjectState>> {
         let (client, key) = self.object(url)?;
         let Some(key) = key else { return Ok(None) };
-        client.object_state(&key)
+        let state = client.object_state(&key)?;
+        if state.as_ref().is_some_and(|state| state.version == NO_VERSION) {
+            self.warn_of_unversioned(url);
+        }
+        Ok(state)
     }
 
     fn open(&self, url: &str, state: &ObjectState) -> io::Result<Arc<dyn ReadAt>> {

@@ -40,6 +40,9 @@ const DIGEST_NAME: &str = "blake3";
 /// What stores call a bucket or container that is not there.
 const NO_BUCKET: [&str; 2] = ["<Code>NoSuchBucket<", "<Code>ContainerNotFound<"];
 
+/// The version of an object whose store states neither a tag nor a time: the time that `object_store` puts in its place.
+pub(crate) const NO_VERSION: &str = "1970-01-01T00:00:00+00:00";
+
 /// Files that are copied in are sent in parts of this size.
 const PART_BYTES: usize = 8 << 20;
 
