@@ -175,7 +175,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
 /// What is wrong with a record of a JSON file whose bytes were written over.
 fn joined_in_file(raw: &Raw) -> Option<Rejection> {
     match (&raw.body, raw.origin.position) {
-        (RawBody::Json(text), Position::Bytes { .. }) => joined(text),
+        (RawBody::Json(text), Position::Bytes { offset, .. }) => joined(text, offset),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! One record of a JSON file: its location and its bytes; and the messages about damaged records.
 
 use std::io;
+use std::ops::Range;
 
 use manyframe_columnar::ColumnarError;
 use manyframe_core::{Position, RejectCode, Rejection};
@@ -23,8 +24,11 @@ const LEAST_HOLE_BYTES: usize = 16;
 /// So many blanks in a row are no text in a record that cannot be read: a block of a disk.
 const LEAST_BLANK_BYTES: usize = 4096;
 
-/// So many blanks in a row are no text in a record that can be read, either: the least that disks write at once.
-const LEAST_JOINED_BLANK_BYTES: usize = 512;
+/// What disks write at once, at least.
+const SECTOR_BYTES: usize = 512;
+
+/// Blanks of a text itself that may be next to those that were written over it.
+const MOST_OWN_BLANK_BYTES: u64 = 16;
 
 /// So many blanks in a row, in a record that cannot be read, may be in place of others.
 const LEAST_DOUBTFUL_BLANK_BYTES: usize = 64;
@@ -89,15 +93,25 @@ pub(crate) fn overwritten(bytes: &[u8]) -> Option<Rejection> {
     let is_no_text = |byte: &&u8| matches!(byte, 0x01..=0x06 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
     let is_hole = bytes.iter().filter(is_no_text).count() >= LEAST_HOLE_BYTES
         || memmem::find(bytes, &[0xff; LEAST_HOLE_BYTES]).is_some()
-        || most_blanks(bytes, LEAST_BLANK_BYTES).is_some();
+        || blanks(bytes, LEAST_BLANK_BYTES).next().is_some();
     is_hole.then(in_place_of_text)
 }
 
-/// What is wrong with a record that can be read, although something was written over its file: it begins with one record and ends with
-/// another, if what they had between them became blanks.
-pub(crate) fn joined(bytes: &[u8]) -> Option<Rejection> {
-    let num_blanks = most_blanks(bytes, LEAST_JOINED_BLANK_BYTES)?;
-    if num_blanks >= LEAST_BLANK_BYTES {
+/// What is wrong with a record that can be read and starts at this byte of its file, although something was written over the file: it
+/// begins with one record and ends with another, if what they had between them became blanks. Tables that are laid out with blanks have
+/// hundreds in a row, but they do not begin and end with a sector of a disk.
+pub(crate) fn joined(bytes: &[u8], offset: u64) -> Option<Rejection> {
+    let is_of_sectors = |run: &Range<usize>| {
+        let (start, end) = (offset + run.start as u64, offset + run.end as u64);
+        let sector = SECTOR_BYTES as u64;
+        start.next_multiple_of(sector) - start <= MOST_OWN_BLANK_BYTES && end % sector <= MOST_OWN_BLANK_BYTES
+    };
+    let (run, is_of_sectors) = blanks(bytes, SECTOR_BYTES)
+        .map(|run| (run.clone(), is_of_sectors(&run)))
+        .filter(|(run, is_of_sectors)| *is_of_sectors || run.len() >= LEAST_BLANK_BYTES)
+        .max_by_key(|(run, is_of_sectors)| (*is_of_sectors, run.len()))?;
+    let num_blanks = run.len();
+    if is_of_sectors && num_blanks >= LEAST_BLANK_BYTES {
         return Some(in_place_of_text());
     }
     let detail = format!(
@@ -116,7 +130,7 @@ fn in_place_of_text() -> Rejection {
 pub(crate) fn may_be_several(bytes: &[u8]) -> bool {
     let before_list = bytes.split(|&byte| byte == b'[').next().unwrap_or_default();
     let mut keys = before_list.split(|&byte| byte == b'"').skip(1).step_by(2).take(MOST_KEYS);
-    most_blanks(bytes, LEAST_DOUBTFUL_BLANK_BYTES).is_some()
+    blanks(bytes, LEAST_DOUBTFUL_BLANK_BYTES).next().is_some()
         || keys.any(|key| {
             !key.is_empty() && memmem::find_iter(bytes, key).filter(|&at| is_key(bytes, at, key)).count() > 1
         })
@@ -131,16 +145,23 @@ fn is_key(bytes: &[u8], at: usize, text: &[u8]) -> bool {
     bytes.split_at(at).0.ends_with(b"\"") && behind.is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
 }
 
-/// How many blanks follow each other where as many as asked for do.
-fn most_blanks(bytes: &[u8], least: usize) -> Option<usize> {
-    // So many blanks have one at a place that is looked at, whatever is around them.
-    let places = (0..bytes.len()).step_by(least);
-    let lengths = places.filter(|&at| bytes.get(at) == Some(&b' ')).map(|at| {
-        let (before, behind) = bytes.split_at(at);
-        let is_blank = |byte: &&u8| **byte == b' ';
-        before.iter().rev().take_while(is_blank).count() + behind.iter().take_while(is_blank).count()
-    });
-    lengths.filter(|&length| length >= least).max()
+/// Where as many blanks as asked for follow each other.
+fn blanks(bytes: &[u8], least: usize) -> impl Iterator<Item = Range<usize>> {
+    let is_blank = |byte: &&u8| **byte == b' ';
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        loop {
+            // So many blanks have one at a place that is looked at, whatever is around them.
+            let at = (next..bytes.len()).step_by(least).find(|&at| bytes.get(at) == Some(&b' '))?;
+            let (before, behind) = bytes.split_at(at);
+            let start = at - before.iter().rev().take_while(is_blank).count();
+            let end = at + behind.iter().take_while(is_blank).count();
+            next = end + least;
+            if end - start >= least {
+                return Some(start..end);
+            }
+        }
+    })
 }
 
 /// The bytes before the end of the file: a record if it ends, else one that was cut off.

@@ -122,24 +122,29 @@ fn blanks_over_the_ends_of_two_records_do_not_make_one_of_them() {
     let records: Vec<String> = (0..40).map(|n| format!("{{\"data\": [\"question {n}\", \"answer {n}\"]}}")).collect();
     for text in [records.join("\n"), format!("[{}]", records.join(", ")), format!("[\n {}\n]", records.join(",\n "))] {
         // From within a question up to within a later one: both texts are whole, and so is what is read.
-        for (last, num_blanks, code) in [
-            (19, 512, RejectCode::MalformedRecord),
-            (25, 4095, RejectCode::MalformedRecord),
-            (25, 4096, RejectCode::IncompleteFile),
-            (33, 6000, RejectCode::IncompleteFile),
+        for (last, num_blanks, is_of_sectors, code) in [
+            (19, 512, true, RejectCode::MalformedRecord),
+            (25, 3584, true, RejectCode::MalformedRecord),
+            (25, 4096, true, RejectCode::IncompleteFile),
+            (33, 6144, true, RejectCode::IncompleteFile),
+            (33, 6000, false, RejectCode::MalformedRecord),
         ] {
             let (start, end) = (text.find("stion 18").unwrap(), text.find(&format!("tion {last}")).unwrap());
             let mut bytes = text.clone().into_bytes();
             bytes.splice(start..end, std::iter::repeat_n(b' ', num_blanks));
+            // The first record is longer by what brings the blanks to a sector.
+            let longer = (512 - start % 512 + if is_of_sectors { 0 } else { 100 }) % 512;
+            let first = text.find("question 0").unwrap();
+            bytes.splice(first..first, std::iter::repeat_n(b'q', longer));
             let (num_read, rejected) = details_of(&bytes);
-            assert_eq!((num_read, rejected.len()), (40 - (last - 17), 1), "{rejected:?}");
+            assert_eq!((num_read, rejected.len()), (40 - (last - 17), 1), "{num_blanks}: {rejected:?}");
             assert_eq!(rejected[0].0, code);
             let said =
                 if code == RejectCode::IncompleteFile { "this record and others" } else { "may have been several" };
             assert!(rejected[0].1.contains(said), "{rejected:?}");
         }
         // Text that is laid out with blanks is text.
-        let laid_out = text.replace("answer 7", &format!("left{}right", " ".repeat(511)));
+        let laid_out = text.replace("answer 7", &format!("left{}right", " ".repeat(3000)));
         assert_eq!(details_of(laid_out.as_bytes()), (40, Vec::new()));
     }
 }
