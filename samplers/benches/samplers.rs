@@ -125,7 +125,7 @@ fn ordered() -> (Duration, String) {
     let rows = rows(1_000_000);
     let drawn: Vec<Drawn> = (0..rows.len() as u32).map(|row| Drawn { row, repetition: 0 }).collect();
     let start = Instant::now();
-    let ordered = black_box(Order::Interleaved.arrange(&rows, drawn, 1));
+    let ordered = black_box(Order::Interleaved.arrange(&rows, vec![drawn], 1));
     (start.elapsed(), format!("{} records", ordered.len()))
 }
 

@@ -45,7 +45,7 @@ fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<SourceShare> {
 
 fn delivered(rows: &[IndexRow]) -> Vec<Drawn> {
     let mixture = mix(rows, &shares(rows, |thousands| Law::Take(1000 * thousands)), MixTotal::Largest).unwrap();
-    let drawn: Vec<Drawn> = mixture.shares.into_iter().flat_map(|share| share.drawn).collect();
+    let drawn = mixture.shares.into_iter().map(|share| share.drawn).collect();
     Order::Shuffled.arrange(rows, drawn, 1)
 }
 

@@ -107,7 +107,7 @@ fn orders_are_those_of_earlier_versions() {
     let rows = index();
     let drawn = drawn(&rows, &shares(&rows, Law::Repeat(2.3), Unit::Records), MixTotal::Largest);
     let orders = [Order::Shuffled, Order::ByLength, Order::BySource, Order::Interleaved];
-    let digests = orders.map(|order| digest_of_drawn(&order.arrange(&rows, drawn.clone(), 7)));
+    let digests = orders.map(|order| digest_of_drawn(&order.arrange(&rows, vec![drawn.clone()], 7)));
     assert_eq!(digests, ORDERS);
 }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::{check_jpeg_header, with_ycbcr};
 use crate::encode::encode_ycbcr;
 use crate::error::MediaError;
-use crate::lossless::LosslessJpeg;
+use crate::lossless::{LosslessJpeg, OverviewRequest};
 use crate::policy::ImagePolicy;
 use crate::prepare::encode_scaled;
 use crate::probe::{ProbedImage, probe_whole};
@@ -189,40 +189,30 @@ fn cut_lossless(
     if plan.scaled_px != (width_px, height_px) || tiles.odd_pixel == OddPixel::Dropped {
         return Ok(None);
     }
-    let Some(jpeg) = LosslessJpeg::read(source) else { return Ok(None) };
-    let Some(mut writer) = jpeg.tiles((plan.edge_px, plan.edge_px)) else { return Ok(None) };
-    let plan = plan.in_units(jpeg.unit_px());
-    let mut images = Vec::new();
-    for row in 0..plan.grid.rows {
-        for column in 0..plan.grid.columns {
-            let Area { origin_px, size_px: (width_px, height_px) } = plan.tile(row, column);
-            let Some(bytes) = writer.tile(origin_px) else { return Ok(None) };
-            images.push(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px });
+    with_memory(|memory| {
+        let least_px = plan.overview_px.0.max(plan.overview_px.1);
+        let request =
+            (tiles.overview == OverviewScaling::Dct).then_some(OverviewRequest { least_px, memory: &mut *memory });
+        let Some(jpeg) = LosslessJpeg::read(source, request) else { return Ok(None) };
+        let Some(mut writer) = jpeg.tiles((plan.edge_px, plan.edge_px)) else { return Ok(None) };
+        let plan = plan.in_units(jpeg.unit_px());
+        let mut images = Vec::new();
+        for row in 0..plan.grid.rows {
+            for column in 0..plan.grid.columns {
+                let Area { origin_px, size_px: (width_px, height_px) } = plan.tile(row, column);
+                let Some(bytes) = writer.tile(origin_px) else { return Ok(None) };
+                images.push(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px });
+            }
         }
-    }
-    images.insert(0, overview(source, &jpeg, &plan, (policy, tiles.overview))?);
-    let cut = Some(TileCut { is_lossless: true, offset_px: plan.offset_px });
-    Ok(Some(TiledImage { images, grid: plan.grid, width_px, height_px, cut }))
-}
-
-/// The overview of an image whose tiles are cut without loss.
-fn overview(
-    source: &ProbedImage<'_>,
-    jpeg: &LosslessJpeg,
-    plan: &TilePlan,
-    (policy, scaling): (&ImagePolicy, OverviewScaling),
-) -> Result<SampleImage, MediaError> {
-    let encode = |image: Ycbcr<'_>| encode_scaled(image, plan.overview_px, policy);
-    if scaling == OverviewScaling::Dct {
-        if !jpeg.is_rearranged() {
+        let encode = |image: Ycbcr<'_>| encode_scaled(image, plan.overview_px, policy);
+        if tiles.overview == OverviewScaling::Dct && !jpeg.is_rearranged() {
             check_jpeg_header(source)?;
         }
-        let least_px = plan.overview_px.0.max(plan.overview_px.1);
-        if let Some(overview) = with_memory(|memory| jpeg.scaled(least_px, memory).map(encode)) {
-            return overview;
-        }
-    }
-    with_ycbcr(source, encode)
+        let overview = jpeg.overview(memory).map_or_else(|| with_ycbcr(source, encode), encode)?;
+        images.insert(0, overview);
+        let cut = Some(TileCut { is_lossless: true, offset_px: plan.offset_px });
+        Ok(Some(TiledImage { images, grid: plan.grid, width_px, height_px, cut }))
+    })
 }
 
 impl TilePlan {

@@ -25,6 +25,21 @@ struct DrawCandidate {
 
 const LARGE: u32 = u32::MAX;
 
+/// What is drawn so far, and its units.
+struct Taken {
+    drawn: Vec<Drawn>,
+    units: u64,
+    /// How often what is drawn now was drawn before.
+    repetition: u32,
+}
+
+impl Taken {
+    fn take(&mut self, row: u32, units: u64) {
+        self.drawn.push(Drawn { row, repetition: self.repetition });
+        self.units = self.units.saturating_add(units);
+    }
+}
+
 /// The eligible rows of a share.
 ///
 /// # Invariants
@@ -88,23 +103,22 @@ impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
         for &row in &self.share.eligible {
             drawn.extend((0..num_whole).map(|repetition| Drawn { row, repetition }));
         }
-        let mut achieved = self.available.saturating_mul(u64::from(num_whole));
+        let units = self.available.saturating_mul(u64::from(num_whole));
+        let mut taken = Taken { drawn, units, repetition: num_whole };
         if epochs.rest > 0 {
-            let mut take = |row: u32, units: u64| {
-                drawn.push(Drawn { row, repetition: num_whole });
-                achieved = achieved.saturating_add(units);
-            };
             let (mut undecided, target) = match &self.share.stratify {
                 Some(stratify) => (self.by_strata(stratify), epochs.rest),
-                None => self.by_rank(epochs.rest, &mut take),
+                None => self.by_rank(epochs.rest, &mut taken),
             };
             let num_taken = self.prefix(&mut undecided, target);
-            undecided.iter().take(num_taken).for_each(|candidate| take(candidate.row, self.units(candidate)));
+            taken.drawn.reserve_exact(num_taken);
+            undecided.iter().take(num_taken).for_each(|candidate| taken.take(candidate.row, self.units(candidate)));
         }
+        let Taken { mut drawn, units, .. } = taken;
         if !drawn.is_sorted() {
             drawn.sort_unstable();
         }
-        (drawn, achieved)
+        (drawn, units)
     }
 
     /// Moves the longest prefix of the order that fits into a target to the front, and returns its length.
@@ -133,22 +147,26 @@ impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
     ///
     /// Ranks are spread evenly: their first bits tell nearly all rows that are drawn from those that are not, so that no others are
     /// kept to be compared.
-    fn by_rank(&self, target: u64, take: &mut impl FnMut(u32, u64)) -> (Vec<DrawCandidate>, u64) {
+    fn by_rank(&self, target: u64, taken: &mut Taken) -> (Vec<DrawCandidate>, u64) {
         const BITS: u32 = 12;
         let part = |row: u32| self.rank(row) >> (u64::BITS - BITS);
-        let mut amounts = vec![0_u64; 1 << BITS];
+        // The units of each part, and its number of rows.
+        let mut parts = vec![(0_u64, 0_usize); 1 << BITS];
         for &row in &self.share.eligible {
-            #[expect(clippy::indexing_slicing, reason = "there is a sum for each value of so many bits")]
-            let amount = &mut amounts[part(row) as usize];
+            #[expect(clippy::indexing_slicing, reason = "there are sums for each value of so many bits")]
+            let (amount, num_rows) = &mut parts[part(row) as usize];
             *amount = amount.saturating_add(self.amount(row));
+            *num_rows += 1;
         }
         let mut left = target;
-        let fits = |amount: &&u64| left.checked_sub(**amount).map(|rest| left = rest).is_some();
-        let num_fitting = amounts.iter().take_while(fits).count() as u64;
+        let fits = |(amount, _): &&(u64, usize)| left.checked_sub(*amount).map(|rest| left = rest).is_some();
+        let num_fitting = parts.iter().take_while(fits).count();
+        // Made as large as it will be, or nearly: a list that grows is in memory twice for a moment.
+        taken.drawn.reserve_exact(parts.iter().take(num_fitting + 1).map(|(_, num_rows)| num_rows).sum());
         let mut undecided = Vec::new();
         for &row in &self.share.eligible {
-            match part(row).cmp(&num_fitting) {
-                Ordering::Less => take(row, self.amount(row)),
+            match part(row).cmp(&(num_fitting as u64)) {
+                Ordering::Less => taken.take(row, self.amount(row)),
                 Ordering::Equal => undecided.push(self.candidate(row)),
                 Ordering::Greater => {}
             }

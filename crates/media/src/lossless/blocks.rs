@@ -1,10 +1,11 @@
-//! Where each block of a JPEG is coded, found by passing over its codes.
+//! Where each block of a JPEG is coded, found by passing over its codes. On the way, low frequencies can be read.
 
 use super::baseline::Baseline;
 use super::bits::{BitRange, BitStream, NUM_PEEKED};
 use super::huffman::{
-    CoefficientReader, CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, num_coefficients, number,
+    CoefficientDecoder, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, ReadCoefficient, num_coefficients, number,
 };
+use super::recent::{coefficient_decoder, mean_decoder};
 
 /// Range of a mean, times 8, of samples of 8 bits.
 const MEANS: std::ops::RangeInclusive<i32> = -1024..=1023;
@@ -56,19 +57,52 @@ impl Plane {
     }
 }
 
+/// Gets the lowest frequencies of the blocks of a plane.
+pub(super) trait FrequencySink {
+    /// Those of a block.
+    type Frequencies;
+
+    /// One behind the place of the last coefficient that is read.
+    fn limit(&self) -> u32;
+
+    /// A block that has only a mean so far.
+    fn flat(&self, mean: i16) -> Self::Frequencies;
+
+    /// Adds the coefficient at a place, which may be behind the limit.
+    fn set(&self, frequencies: &mut Self::Frequencies, place: usize, coefficient: i32);
+
+    /// Takes a block that is complete, in its column and row.
+    fn take(&mut self, frequencies: &Self::Frequencies, at: (u32, u32));
+}
+
+/// No frequency is read.
+impl FrequencySink for () {
+    type Frequencies = ();
+
+    fn limit(&self) -> u32 {
+        1
+    }
+
+    fn flat(&self, _mean: i16) {}
+
+    fn set(&self, _frequencies: &mut (), _place: usize, _coefficient: i32) {}
+
+    fn take(&mut self, _frequencies: &(), _at: (u32, u32)) {}
+}
+
 /// A block of a unit: its plane, its place, and its codes.
 struct Member<'a> {
     plane: usize,
     /// Blocks of a unit in each direction, and which of them it is.
     unit_blocks: (u32, u32),
     place: (u32, u32),
-    dc_decoder: &'a HuffmanDecoder,
-    ac_skipper: &'a CoefficientSkipper,
+    means: &'a HuffmanDecoder,
+    coefficients: &'a CoefficientDecoder,
 }
 
 impl Blocks {
-    /// Passes over coded data. `None` if it is not exactly that of such an image.
-    pub(super) fn read(baseline: &Baseline, scan: &[u8]) -> Option<Self> {
+    /// Passes over coded data, with a sink for each plane. `None` if it is not exactly that of such an image.
+    pub(super) fn read<S: FrequencySink>(baseline: &Baseline, scan: &[u8], sinks: &mut [S]) -> Option<Self> {
         let (stream, ends) = BitStream::of_scan(scan)?;
         let (num_columns, num_rows) = baseline.num_units();
         let interval = if baseline.restart_interval == 0 { num_columns * num_rows } else { baseline.restart_interval };
@@ -84,8 +118,8 @@ impl Blocks {
             white: Block::NONE,
         };
         let mut planes: Vec<Plane> = baseline.components.iter().map(|one| plane(one.unit_blocks)).collect();
-        let dc_decoders = baseline.dc_codes.each_ref().map(|code| code.as_ref().map(HuffmanDecoder::new));
-        let ac_skippers = baseline.ac_codes.each_ref().map(|code| code.as_ref().map(CoefficientSkipper::new));
+        let means = baseline.dc_codes.each_ref().map(|code| code.as_ref().map(mean_decoder));
+        let coefficients = baseline.ac_codes.each_ref().map(|code| code.as_ref().map(coefficient_decoder));
         let mut members = Vec::new();
         for (plane, component) in baseline.components.iter().enumerate() {
             let (unit_columns, unit_rows) = component.unit_blocks;
@@ -94,8 +128,8 @@ impl Blocks {
                     plane,
                     unit_blocks: component.unit_blocks,
                     place,
-                    dc_decoder: dc_decoders.get(component.dc_code)?.as_ref()?,
-                    ac_skipper: ac_skippers.get(component.ac_code)?.as_ref()?,
+                    means: means.get(component.dc_code)?.as_ref()?,
+                    coefficients: coefficients.get(component.ac_code)?.as_ref()?,
                 });
             }
         }
@@ -115,7 +149,8 @@ impl Blocks {
                 let mean = means.get_mut(member.plane)?;
                 let (unit_columns, unit_rows) = member.unit_blocks;
                 let at = (column * unit_columns + member.place.0, row * unit_rows + member.place.1);
-                *plane.block_mut(at)? = scanner.block(member, mean)?;
+                let sink = sinks.get_mut(member.plane)?;
+                *plane.block_mut(at)? = scanner.block((member, at), mean, sink)?;
             }
             if scanner.position > end {
                 return None;
@@ -131,14 +166,14 @@ impl Blocks {
     pub(super) fn for_each_coefficient(
         &self,
         (block, limit): (Block, usize),
-        reader: &CoefficientReader,
+        decoder: &CoefficientDecoder,
         mut visit: impl FnMut(usize, i32),
     ) -> Option<()> {
         let (mut position, mut place) = (block.others.start, 0);
         let (mut bits, mut num_left) = (self.stream.peek(position)?, NUM_PEEKED);
         while place + 1 < limit {
             // What goes on behind the bits that were read may be anything.
-            let Some(read) = reader.read(bits).filter(|read| u32::from(read.num_bits) <= num_left) else {
+            let Some(read) = decoder.read(bits).filter(|read| u32::from(read.num_bits) <= num_left) else {
                 if num_left == NUM_PEEKED {
                     return None;
                 }
@@ -171,11 +206,16 @@ impl Scanner<'_> {
         is_at_end.then_some(())
     }
 
-    /// The next block, whose mean is stated relative to that of the block before.
+    /// The next block, at a column and row of its plane, whose mean is stated relative to that of the block before.
     #[inline]
-    fn block(&mut self, member: &Member<'_>, mean: &mut i32) -> Option<Block> {
+    fn block<S: FrequencySink>(
+        &mut self,
+        (member, at): (&Member<'_>, (u32, u32)),
+        mean: &mut i32,
+        sink: &mut S,
+    ) -> Option<Block> {
         let bits = self.stream.peek(self.position)?;
-        let (code_bits, size) = member.dc_decoder.symbol(bits)?;
+        let (code_bits, size) = member.means.symbol(bits)?;
         if size > MAX_DC_BITS {
             return None;
         }
@@ -184,19 +224,49 @@ impl Scanner<'_> {
             return None;
         }
         let num_bits = u32::from(code_bits + size);
-        self.position += num_bits;
-        let start = self.position;
-        self.pass_coefficients(member.ac_skipper, (bits << num_bits, NUM_PEEKED - num_bits))?;
+        let start = self.position + num_bits;
+        let (mut position, mut bits, mut num_left) = (start, bits << num_bits, NUM_PEEKED - num_bits);
+        let (mut frequencies, limit) = (sink.flat(*mean as i16), sink.limit());
+        let mut place = 1;
+        while place < limit {
+            // What goes on behind the bits that were read may be anything.
+            let Some(read) = member.coefficients.read(bits).filter(|read| u32::from(read.num_bits) <= num_left) else {
+                if num_left == NUM_PEEKED {
+                    return None;
+                }
+                (bits, num_left) = (self.stream.peek(position)?, NUM_PEEKED);
+                continue;
+            };
+            let num_bits = u32::from(read.num_bits);
+            (position, bits, num_left) = (position + num_bits, bits << num_bits, num_left - num_bits);
+            place += u32::from(read.num_coefficients);
+            if place > 64 {
+                if read.num_coefficients != ReadCoefficient::REST {
+                    return None;
+                }
+                break;
+            }
+            sink.set(&mut frequencies, place as usize - 1, read.value.into());
+        }
+        self.position = position;
+        if place < 64 {
+            self.pass_coefficients(member.coefficients, (bits, num_left), place)?;
+        }
+        sink.take(&frequencies, at);
         let others = BitRange { start, num_bits: (self.position - start) as u16 };
         Some(Block { mean: *mean as i16, others })
     }
 
-    /// Passes over the coefficients of a block, of which so many bits are on top already.
+    /// Passes over the coefficients of a block from a place on.
     #[inline]
-    fn pass_coefficients(&mut self, skipper: &CoefficientSkipper, (mut bits, mut num_left): (u64, u32)) -> Option<()> {
-        let mut place = 1_u32;
+    fn pass_coefficients(
+        &mut self,
+        decoder: &CoefficientDecoder,
+        (mut bits, mut num_left): (u64, u32),
+        mut place: u32,
+    ) -> Option<()> {
         loop {
-            let step = skipper.step(bits);
+            let step = decoder.step(bits);
             let (num_bits, next) = (step.num_bits(), place + step.num_coefficients());
             // Otherwise there are too few bits, or another block begins in them.
             if num_bits <= num_left && next < 64 {
@@ -211,7 +281,7 @@ impl Scanner<'_> {
                 (bits, num_left) = (self.stream.peek(self.position)?, NUM_PEEKED);
                 continue;
             }
-            let (code_bits, symbol) = skipper.decoder.symbol(bits)?;
+            let (code_bits, symbol) = decoder.symbol(bits)?;
             let num_bits = u32::from(code_bits + (symbol & 15));
             self.position += num_bits;
             place += u32::from(num_coefficients(symbol)?);

@@ -1,16 +1,16 @@
 //! White around the image: as blocks of its own, and in the blocks that its right and bottom borders cross.
 
+use std::rc::Rc;
+
 use super::baseline::{BLOCK, Baseline, Component};
 use super::bits::{BitRange, BitWriter};
 use super::blocks::{Block, Blocks, Coefficients};
 use super::dct::{Cosines, Steps};
 use super::huffman::{
-    CoefficientReader, END_OF_BLOCK, HuffmanCode, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits,
+    CoefficientDecoder, END_OF_BLOCK, HuffmanCode, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits,
 };
+use super::recent::coefficient_decoder;
 use crate::ycbcr::WHITE;
-
-/// A block as it was, with its plane, column and row.
-pub(super) type Crossed = (usize, (u32, u32), Block);
 
 /// A block that is changed, and where it is.
 struct Changed {
@@ -20,9 +20,9 @@ struct Changed {
 }
 
 /// Replaces what is outside of the image with white, and completes the codes with the symbols that this and any order of blocks
-/// need. Returns the blocks that it changed; `None` if the codes have no room for the symbols.
-pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<Vec<Crossed>> {
-    let (mut changed, mut crossed) = (Vec::new(), Vec::new());
+/// need. `None` if the codes have no room for the symbols.
+pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<()> {
+    let mut changed = Vec::new();
     for (plane, component) in baseline.components.iter().enumerate() {
         let border = Border::new(baseline, component, plane)?;
         for at in border.crossed() {
@@ -36,11 +36,10 @@ pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<Vec
         blocks.planes.get_mut(plane)?.white = white;
         for change in changed.iter().filter(|change| change.plane == plane) {
             let block = encoded(&change.coefficients, &code, blocks)?;
-            let was = std::mem::replace(blocks.planes.get_mut(plane)?.block_mut(change.at)?, block);
-            crossed.push((plane, change.at, was));
+            *blocks.planes.get_mut(plane)?.block_mut(change.at)? = block;
         }
     }
-    Some(crossed)
+    Some(())
 }
 
 /// The borders of a channel.
@@ -49,7 +48,7 @@ struct Border<'a> {
     /// Size of the channel in samples.
     num_samples: (u32, u32),
     quantisation: &'a [u8; 64],
-    coefficients: CoefficientReader,
+    coefficients: Rc<CoefficientDecoder>,
     steps: Steps<8>,
     cosines: Cosines<8>,
 }
@@ -61,7 +60,7 @@ impl<'a> Border<'a> {
             plane,
             num_samples: baseline.num_samples(component),
             quantisation,
-            coefficients: CoefficientReader::new(baseline.ac_codes.get(component.ac_code)?.as_ref()?),
+            coefficients: coefficient_decoder(baseline.ac_codes.get(component.ac_code)?.as_ref()?),
             steps: Steps::new(quantisation),
             cosines: Cosines::new(),
         })

@@ -106,9 +106,25 @@ impl<const N: usize> Cosines<N> {
             let mean = rounded(first(&frequencies.values) * weight, SHIFT - KEPT_BITS);
             return [[level(mean * weight); N]; N];
         }
-        let rows =
-            product(&frequencies.values, &self.by_frequency).map(|row| row.map(|sum| rounded(sum, SHIFT - KEPT_BITS)));
-        product(&self.by_sample, &rows).map(|row| row.map(level))
+        let columns = turned(&frequencies.values, |row| self.waves(row).map(|sum| rounded(sum, SHIFT - KEPT_BITS)));
+        turned(&columns, |column| self.waves(column).map(level))
+    }
+
+    /// The sums of waves with these frequencies, at each sample. From both ends, waves are the same, but for the sign of every
+    /// second one.
+    #[inline]
+    fn waves(&self, frequencies: &[i32; N]) -> [i32; N] {
+        let mut sums = [0; N];
+        for (x, weights) in self.by_sample.iter().enumerate().take(N.div_ceil(2)) {
+            let (mut even, mut odd) = (0, 0);
+            for (u, (frequency, weight)) in frequencies.iter().zip(weights).enumerate() {
+                *(if u % 2 == 0 { &mut even } else { &mut odd }) += frequency * weight;
+            }
+            for (at, sum) in [(N - 1 - x, even - odd), (x, even + odd)] {
+                sums.get_mut(at).into_iter().for_each(|target| *target = sum);
+            }
+        }
+        sums
     }
 }
 
@@ -128,6 +144,21 @@ impl Cosines<8> {
         }
         coefficients
     }
+}
+
+/// What becomes of each row, as the columns of another square.
+#[inline]
+fn turned<T: Copy + Default, const N: usize>(
+    square: &Square<i32, N>,
+    transform: impl Fn(&[i32; N]) -> [T; N],
+) -> Square<T, N> {
+    let mut turned = [[T::default(); N]; N];
+    for (at, row) in square.iter().enumerate() {
+        for (target, value) in turned.iter_mut().zip(transform(row)) {
+            target.get_mut(at).into_iter().for_each(|target| *target = value);
+        }
+    }
+    turned
 }
 
 /// The product of two matrices.
@@ -204,6 +235,32 @@ mod tests {
             other.is_flat = false;
             assert_eq!(Cosines::<3>::new().samples(&other), flat, "{mean}");
         }
+    }
+
+    /// Checks sums of waves against those of the definition.
+    fn check_waves<const N: usize>() {
+        let cosines = Cosines::<N>::new();
+        let mut next = 13;
+        let numbers: [i32; N] = std::array::from_fn(|_| {
+            next = (next * 7919 + 13) % 4095;
+            next - 2047
+        });
+        let sum = |weight: &dyn Fn(usize) -> i32| (0..N).map(|at| numbers[at] * weight(at)).sum::<i32>();
+        for at in 0..N {
+            assert_eq!(cosines.waves(&numbers)[at], sum(&|u| cosines.by_sample[at][u]), "sample {at} of {N}");
+        }
+    }
+
+    #[test]
+    fn waves_are_the_same_from_both_ends_but_for_the_sign_of_every_second_one() {
+        check_waves::<1>();
+        check_waves::<2>();
+        check_waves::<3>();
+        check_waves::<4>();
+        check_waves::<5>();
+        check_waves::<6>();
+        check_waves::<7>();
+        check_waves::<8>();
     }
 
     #[test]

@@ -67,26 +67,26 @@ impl Step {
     }
 }
 
-/// Passes over coefficients, several at a time.
-pub(super) struct CoefficientSkipper {
-    pub(super) decoder: HuffmanDecoder,
-    steps: Vec<Step>,
-}
-
 /// A coefficient, or the end of a block.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ReadCoefficient {
     /// Bits of its code and of its value; 0 if it has to be looked at symbol by symbol.
     pub(super) num_bits: u8,
-    /// How many coefficients it ends, zeros before it included; behind the last one at the end of a block.
+    /// How many coefficients it ends, zeros before it included; [`Self::REST`] at the end of a block.
     pub(super) num_coefficients: u8,
     pub(super) value: i16,
 }
 
-/// Reads coefficients one by one.
-pub(super) struct CoefficientReader {
-    decoder: HuffmanDecoder,
-    lookup: Vec<ReadCoefficient>,
+impl ReadCoefficient {
+    /// More coefficients than any other symbol ends.
+    pub(super) const REST: u8 = 64;
+}
+
+/// Reads coefficients one by one, or passes over several at a time.
+pub(super) struct CoefficientDecoder {
+    symbols: HuffmanDecoder,
+    steps: Box<[Step; 1 << LOOKUP_BITS]>,
+    lookup: Box<[ReadCoefficient; 1 << LOOKUP_BITS]>,
 }
 
 /// Writes symbols: the code and its number of bits, by symbol; no bits if there is none.
@@ -178,7 +178,7 @@ impl HuffmanDecoder {
     fn coefficient(&self, bits: u64) -> Option<ReadCoefficient> {
         let (code_bits, symbol) = self.symbol(bits)?;
         let size = symbol & 15;
-        let num_coefficients = if symbol == END_OF_BLOCK { 64 } else { num_coefficients(symbol)? };
+        let num_coefficients = if symbol == END_OF_BLOCK { ReadCoefficient::REST } else { num_coefficients(symbol)? };
         let value = number(bits << code_bits, size) as i16;
         Some(ReadCoefficient { num_bits: code_bits + size, num_coefficients, value })
     }
@@ -192,30 +192,30 @@ impl HuffmanDecoder {
     }
 }
 
-impl CoefficientSkipper {
+impl CoefficientDecoder {
     pub(super) fn new(code: &HuffmanCode) -> Self {
-        let decoder = HuffmanDecoder::new(code);
-        let steps = (0..1_u32 << LOOKUP_BITS).map(|bits| step(&decoder, bits << (32 - LOOKUP_BITS))).collect();
-        Self { decoder, steps }
-    }
-
-    #[inline]
-    pub(super) fn step(&self, bits: u64) -> Step {
-        self.steps.get((bits >> (64 - LOOKUP_BITS)) as usize).copied().unwrap_or(Step::UNKNOWN)
-    }
-}
-
-impl CoefficientReader {
-    pub(super) fn new(code: &HuffmanCode) -> Self {
-        let decoder = HuffmanDecoder::new(code);
+        let symbols = HuffmanDecoder::new(code);
         let read = |bits: u32| {
             let bits = u64::from(bits) << (64 - LOOKUP_BITS);
             // Values that are cut off, and what is no code, are looked at when they occur.
             let is_within = |read: &ReadCoefficient| u32::from(read.num_bits) <= LOOKUP_BITS;
-            decoder.coefficient(bits).filter(is_within).unwrap_or_default()
+            symbols.coefficient(bits).filter(is_within).unwrap_or_default()
         };
-        let lookup = (0..1_u32 << LOOKUP_BITS).map(read).collect();
-        Self { decoder, lookup }
+        let lookup = Box::new(std::array::from_fn(|bits| read(bits as u32)));
+        let steps = Box::new(std::array::from_fn(|bits| step(&symbols, (bits as u32) << (32 - LOOKUP_BITS))));
+        Self { symbols, steps, lookup }
+    }
+
+    /// What the bits on top are sure to say.
+    #[inline]
+    pub(super) fn step(&self, bits: u64) -> Step {
+        self.steps.get((bits >> (64 - LOOKUP_BITS)) as usize).copied().unwrap_or(Step::UNKNOWN)
+    }
+
+    /// The number of bits of the code on top, and its symbol. `None` if there is no such code.
+    #[inline]
+    pub(super) fn symbol(&self, bits: u64) -> Option<(u8, u8)> {
+        self.symbols.symbol(bits)
     }
 
     /// The coefficient on top. `None` if there is no such code.
@@ -223,7 +223,7 @@ impl CoefficientReader {
     pub(super) fn read(&self, bits: u64) -> Option<ReadCoefficient> {
         match self.lookup.get((bits >> (64 - LOOKUP_BITS)) as usize) {
             Some(read) if read.num_bits > 0 => Some(*read),
-            _ => self.decoder.coefficient(bits),
+            _ => self.symbols.coefficient(bits),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::decisions::candidates::Candidates;
 use crate::error::PlanError;
 
-/// Draws from the candidates that are left, and counts what is drawn. Sources are in order, rows ascend within each.
-pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec<Drawn>, PlanError> {
+/// Draws from the candidates that are left, and counts what is drawn: a list for each source, whose rows ascend.
+pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec<Vec<Drawn>>, PlanError> {
     // Made as large as they will be: vectors that grow are in memory twice for a moment.
     let available = candidates.budgets.as_slice().iter().map(|budget| budget.available.num_samples as usize);
     let mut eligible: IndexVec<SourceIndex, Vec<u32>> = available.map(Vec::with_capacity).collect();
@@ -36,7 +36,7 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
     });
     let shares: Vec<SourceShare> = shares.collect();
     let mixture = mix(candidates.rows(), &shares, file.mix.total()).map_err(PlanError::Mix)?;
-    let mut drawn = Vec::with_capacity(mixture.shares.iter().map(|share| share.drawn.len()).sum());
+    let mut drawn = Vec::new();
     for ((source, share), drawn_share) in context.sources.indices().zip(&shares).zip(mixture.shares) {
         candidates.budget_mut(source).asked = Asked {
             law: share.law,
@@ -46,7 +46,7 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
             difference: drawn_share.difference,
         };
         count_drawn(candidates, &drawn_share);
-        drawn.extend(drawn_share.drawn);
+        drawn.push(drawn_share.drawn);
     }
     Ok(drawn)
 }
