@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use manyframe_base::NoProgress;
 use manyframe_core::Digest;
-use manyframe_dataset::{Manifest, PackRow, read_packs};
+use manyframe_dataset::{DatasetReader, Manifest, PackRow, read_packs};
+use manyframe_engine::{EngineError, Export, ExportOptions, check_current, repack};
 use serde_json::{Value, json};
 
 use crate::clients::sha256;
@@ -40,6 +42,22 @@ fn tables(dataset: &Path) -> Vec<String> {
         names.filter(|name| [".parquet", ".tmp"].iter().any(|end| name.ends_with(end))).collect();
     names.sort();
     names
+}
+
+#[test]
+fn a_dataset_that_a_build_replaced_since_it_was_opened_is_neither_packed_nor_exported() {
+    let (mut workshop, built) = packed();
+    let dataset = DatasetReader::open(&built.dataset).unwrap();
+    check_current(&dataset).unwrap();
+    workshop.head = workshop.head.replace("seed = 3", "seed = 4");
+    let replaced = workshop.build();
+    let settings = replaced.manifest.pack.as_ref().unwrap().summary.settings.clone();
+    let is_overtaken = |error: EngineError| matches!(error, EngineError::Overtaken { .. });
+    assert!(is_overtaken(repack(&dataset, &settings).unwrap_err()));
+    let export = Export { dataset: &dataset, options: &ExportOptions::default(), progress: &NoProgress };
+    assert!(is_overtaken(export.write(&workshop.path("exported")).unwrap_err()));
+    assert!(!workshop.path("exported").exists());
+    replaced.verify();
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::build_facts::BuildFacts;
 use crate::by_digest::{ByDigest, Names};
 use crate::error::DatasetError;
 use crate::ledger::{LedgerRow, SamplePlace, Status, read_damaged, read_ledger_of, read_origins};
-use crate::manifest::{Manifest, ShardEntry};
+use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 use crate::needles::{NeedleEntry, read_needles};
 use crate::packs::{PackIndexTable, PackRow, read_packs_of};
 use crate::shard_name::ShardName;
@@ -120,6 +121,19 @@ impl DatasetReader {
     /// The digest of its manifest, which names the dataset.
     pub fn manifest_digest(&self) -> Digest {
         self.manifest_digest
+    }
+
+    /// Whether its manifest is another one than when it was opened, or gone: its files may be of another dataset now.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest cannot be read.
+    pub fn is_replaced(&self) -> Result<bool, DatasetError> {
+        match self.storage.read(MANIFEST_FILE) {
+            Ok(text) => Ok(Digest::of(&text) != self.manifest_digest),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where its files are.

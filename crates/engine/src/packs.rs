@@ -21,6 +21,7 @@ use manyframe_shards::ShardFormat;
 use manyframe_storage::{Condition, Version, Written};
 
 use crate::content_file::ContentFile;
+use crate::current::check_current;
 use crate::error::EngineError;
 use crate::local_place::local_place;
 use crate::verify::tokens::open_formatter;
@@ -40,9 +41,13 @@ pub fn repack(dataset: &DatasetReader, table: &PackTable) -> Result<Manifest, En
     file.pack = Some(table.clone());
     let overhead = table.audit.map(|_| overhead_of(dataset)).transpose()?;
     let before = dataset.storage().state(MANIFEST_FILE)?.and_then(|state| state.version);
+    // The version is that of the manifest that was read.
+    check_current(dataset)?;
     let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("pack"))?;
     let ledger = (dataset.ledger()?, &*dataset.location().join(&manifest.ledger.path));
     manifest.pack = write(&file, ledger, scratch.path(), overhead)?;
+    // Nothing is put beside another dataset.
+    check_current(dataset)?;
     if let Some(pack) = &manifest.pack {
         dataset.storage().copy_in(&scratch.path().join(&pack.path), &pack.path)?;
     }
@@ -64,7 +69,11 @@ fn switch(dataset: &DatasetReader, manifest: &Manifest, before: Option<Version>)
     let location = || dataset.location().join(MANIFEST_FILE);
     let text = json_text(manifest).map_err(FileError::write(location()))?;
     match before {
-        None => storage.write(MANIFEST_FILE, &text)?,
+        None => {
+            // A directory has no conditions.
+            check_current(dataset)?;
+            storage.write(MANIFEST_FILE, &text)?;
+        }
         Some(version) => {
             if storage.write_if(MANIFEST_FILE, &text, &Condition::Unchanged(version))? == Written::Refused {
                 return Err(EngineError::Overtaken { path: location() });

@@ -345,6 +345,7 @@ fn settings_that_cannot_work_together_are_refused() {
         ),
         ("[output]\nformats = [\"mds\"]\nmax_shard_mib = 2049", "output.max_shard_mib = 2049 does not fit \"mds\""),
         ("[output]\nwork = \"w\"", "output.work has no effect"),
+        ("[output]\nroot = \"r\"\ndirectory = \"d\"", "output.root has no effect: output.directory says"),
         ("[output]\ndirectory = \"https://web/x\"", "output.directory is a server that takes no datasets"),
         ("[output]\nroot = \"https://web/x\"", "output.root is a server that takes no datasets"),
         ("[output]\ndirectory = \"s3://bucket/x\"\nwork = \"s3://bucket/w\"", "work is a URL"),
@@ -388,6 +389,11 @@ fn settings_that_cannot_work_together_are_refused() {
     assert!(found.join("\n").contains("source.b.weight is in records, but that of \"a\" in tokens"), "{found:#?}");
     let found = problems(&GOOD.replace("take = 5", "on_exhausted = \"error\"")).join("\n");
     assert!(found.contains("source.a.on_exhausted has no effect without take or weight"), "{found}");
+    for idle in ["unit = \"tokens\"", "take = \"all\"\nstratify = \"turns\"\nunit = \"frames\""] {
+        let found = problems(&GOOD.replace("take = 5", idle)).join("\n");
+        assert!(found.contains("source.a.unit has no effect where everything is drawn once"), "{found}");
+        assert_eq!(found.contains("source.a.stratify has no effect"), idle.contains("stratify"), "{found}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use manyframe_validate::measure::{
 };
 
 use crate::content_file::ContentFile;
+use crate::current::check_current;
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
 use journal::journal_path;
@@ -150,6 +151,7 @@ fn validate_here(
 fn conclude(dataset: &DatasetReader, measured: Measured, policy: Policy) -> Result<Report, EngineError> {
     let Measured { model, footprint, usage, measures } = measured;
     let mut report = Report::new(&measures, ReportContext { model, footprint, policy, usage });
+    check_current(dataset)?;
     write(dataset.location(), &measures, &mut report)?;
     Ok(report)
 }

@@ -17,6 +17,7 @@ use super::journal::journal_path;
 use super::questions::DatasetQuestions;
 use super::samples::tokens_per_image;
 use crate::content_file::ContentFile;
+use crate::current::check_current;
 use crate::error::EngineError;
 
 /// The table of the scores, which their report names.
@@ -71,6 +72,7 @@ pub fn score_needles(
     })?;
     executor.progress.finish(Step::Validate);
     let mut report = NeedleReport::new(&measures, open.facts, usage);
+    check_current(&dataset)?;
     write(dataset.location(), &measures, &mut report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)

@@ -40,6 +40,7 @@ use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::current::check_current;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use account::Account;
@@ -175,6 +176,8 @@ fn verify_in(
     if let Some(replanned) = replanned {
         replanned.remove();
     }
+    // What is missing or differs is then no fault of either dataset.
+    check_current(dataset)?;
     checked?;
     found.unchecked.extend(bytes.unchecked());
     Ok(found)

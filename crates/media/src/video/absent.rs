@@ -21,16 +21,21 @@ pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacke
     Ok((demuxer.hides_pauses() || may_miss_frames(demuxer, packets)) && demuxer.is_broken()?)
 }
 
-/// Whether there is a pause between frames, or after the last one, or there are fewer than are stated.
+/// Whether there is a pause before the first frame, between frames or after the last one, or there are fewer than are stated, or
+/// nothing says how many there are: a recording that was written into a pipe.
 fn may_miss_frames(demuxer: &Demuxer, packets: &[VideoPacket]) -> bool {
-    if demuxer.stated_packets().is_some_and(|number| number > packets.len()) {
-        return true;
+    let stated_end = demuxer.stated_end();
+    match demuxer.stated_packets() {
+        Some(number) if number > packets.len() => return true,
+        None if stated_end.is_none() => return true,
+        _ => {}
     }
     let shown = packets.iter().filter(|packet| packet.is_shown);
     let mut times: Vec<i64> = shown.filter_map(|packet| packet.pts.or(packet.dts)).collect();
     times.sort_unstable();
     let mut steps: Vec<i64> = times.array_windows().map(|[time, next]| next.saturating_sub(*time)).collect();
-    steps.extend(times.last().zip(demuxer.stated_end()).map(|(last, end)| end.saturating_sub(*last)));
+    steps.extend(times.last().zip(stated_end).map(|(last, end)| end.saturating_sub(*last)));
+    steps.extend(times.first().filter(|_| demuxer.starts_at_zero()));
     steps.sort_unstable();
     let usual = steps.get(steps.len() / 2).map_or(0.0, |usual| *usual as f64);
     steps.last().is_some_and(|longest| *longest as f64 > LONGEST_STEP * usual)

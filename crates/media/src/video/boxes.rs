@@ -27,6 +27,8 @@ pub(super) struct OuterBoxes {
     pub(super) cut_short: Option<[u8; 4]>,
     /// Where the last box ends, which may be followed by something else.
     pub(super) end: u64,
+    /// Whether zeros follow it: a hole, if they are not the end.
+    pub(super) ends_in_zeros: bool,
 }
 
 /// Reads the outermost boxes; `None` if the file does not start like an MP4.
@@ -50,6 +52,7 @@ pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBo
             1 => (16, u64::from_be_bytes(large)),
             small => (8, u64::from(small)),
         };
+        boxes.ends_in_zeros = kind == [0; 4];
         // A box smaller than its own header would be read forever.
         if num_bytes < header_bytes {
             break;

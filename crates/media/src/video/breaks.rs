@@ -6,7 +6,7 @@
 use std::io;
 
 use super::asf::is_asf_broken;
-use super::ending::{KEY_MARK, MATROSKA_CLUSTER, MATROSKA_SEGMENT, read_element, read_key};
+use super::ending::{KEY_MARK, MATROSKA_CLUSTER, MATROSKA_SEGMENT, ivf_header_bytes, read_element, read_key};
 use super::flv::is_flv_broken;
 use super::hevc::lacks_pictures;
 use super::input::ByteSource;
@@ -41,6 +41,7 @@ pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool
         [b'O', b'g', b'g', b'S', ..] => is_ogg_broken(source),
         [0x30, 0x26, 0xb2, 0x75, ..] => is_asf_broken(source),
         [0x06, 0x0e, 0x2b, 0x34, ..] => is_mxf_broken(source),
+        [b'D', b'K', b'I', b'F', ..] => is_ivf_broken(source),
         [0, 0, 1, 0xba, ..] => Ok(walk_program(source)? == Program::Lost),
         [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Ok(has_hole(source)? || lacks_pictures(source)?),
         _ => TransportForm::of(&head).map_or(Ok(false), |form| form.is_broken(source, is_joined)),
@@ -52,8 +53,8 @@ fn is_matroska_broken(source: &ByteSource) -> io::Result<bool> {
     let (mut start, mut segment_end, mut cluster_end, mut group_end) = (0, u64::MAX, 0, 0);
     let mut is_sized = false;
     while start < segment_end.min(source.num_bytes) {
-        // What follows a segment without a stated size is not a part of it.
-        let is_lost = || Ok(is_sized || source.contains_after(start, &CLUSTER_MARK)?);
+        // What follows a segment without a stated size is not a part of it, but what is in a cluster is.
+        let is_lost = || Ok(is_sized || start < cluster_end || source.contains_after(start, &CLUSTER_MARK)?);
         let Some((id, header_bytes, size)) = read_element(source, start)? else {
             // An element that was cut within its header is the end.
             return if start + MOST_HEADER_BYTES > source.num_bytes { Ok(false) } else { is_lost() };
@@ -127,6 +128,25 @@ fn is_mxf_broken(source: &ByteSource) -> io::Result<bool> {
         start = start.saturating_add(header_bytes).saturating_add(num_bytes);
     }
     Ok(false)
+}
+
+/// Frames have bytes, and the time of each is none before that of the last one.
+fn is_ivf_broken(source: &ByteSource) -> io::Result<bool> {
+    let mut last_time = 0;
+    let mut start = ivf_header_bytes(source)?;
+    loop {
+        let mut header = [0; 12];
+        if source.read_at(start, &mut header)? < header.len() {
+            return Ok(false);
+        }
+        let [s0, s1, s2, s3, time @ ..] = header;
+        let (num_bytes, time) = (u32::from_le_bytes([s0, s1, s2, s3]), u64::from_le_bytes(time));
+        if num_bytes == 0 || time < last_time {
+            return Ok(true);
+        }
+        last_time = time;
+        start = start.saturating_add(12 + u64::from(num_bytes));
+    }
 }
 
 /// Whether a bare stream has zeros that no encoder writes: many, or before something that is no start code. At the end they may be

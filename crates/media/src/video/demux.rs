@@ -410,6 +410,11 @@ impl Demuxer {
         self.container == ContainerFormat::Bare || self.is_joined || tells_no_pause
     }
 
+    /// Whether its clock starts with its first frame: in others, recordings may begin at any time.
+    pub(super) fn starts_at_zero(&self) -> bool {
+        matches!(self.input.format().name(), "flv" | "avi" | "ivf")
+    }
+
     /// Whether nothing says where the file should end: it was recorded, or is a bare stream.
     pub(super) fn states_no_end(&self) -> bool {
         matches!(self.container, ContainerFormat::Mpeg | ContainerFormat::Bare)

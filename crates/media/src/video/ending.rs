@@ -45,6 +45,7 @@ pub(super) fn read_stated_end(
     if let Some(boxes) = boxes {
         let is_cut_short = boxes.has_fragments
             && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat"))
+                || (boxes.ends_in_zeros && source.has_data_after(boxes.end)?)
                 || source.contains_after(boxes.end, b"moof")?);
         return Ok(StatedEnd { is_cut_short, end_s: None });
     }
@@ -188,10 +189,7 @@ fn asf_end(num_bytes: u64, head: &[u8]) -> Option<StatedEnd> {
 
 /// Frames of an IVF file follow each other, each after a header of twelve bytes that begins with its size.
 fn is_ivf_cut(source: &ByteSource) -> io::Result<bool> {
-    let mut header = [0; 8];
-    source.read_at(0, &mut header)?;
-    let [.., low, high] = header;
-    let mut start = u64::from(u16::from_le_bytes([low, high]));
+    let mut start = ivf_header_bytes(source)?;
     // What was not finished states no frames, and may end anywhere.
     while start < source.num_bytes {
         let mut size = [0; 4];
@@ -201,6 +199,14 @@ fn is_ivf_cut(source: &ByteSource) -> io::Result<bool> {
         start = start.saturating_add(12 + u64::from(u32::from_le_bytes(size)));
     }
     Ok(start > source.num_bytes)
+}
+
+/// Where the first frame of an IVF file starts.
+pub(super) fn ivf_header_bytes(source: &ByteSource) -> io::Result<u64> {
+    let mut header = [0; 8];
+    source.read_at(0, &mut header)?;
+    let [.., low, high] = header;
+    Ok(u16::from_le_bytes([low, high]).into())
 }
 
 /// An MXF file is a list of keys, each with the size of what follows it; its first part says where the last one begins.

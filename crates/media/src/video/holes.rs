@@ -1,13 +1,28 @@
-//! Zeros in packets that no encoder writes: what a download or a disk left out.
+//! Packets that no encoder writes, though decoders make pictures of them: what a download or a disk left out, or changed.
 //!
 //! H.264 and HEVC keep zeros apart from each other, so that three of them are no data (ISO/IEC 14496-10 and 23008-2, section 7.4.1).
+//! MPEG-1, 2 and 4 keep their start codes from being imitated: 23 bits of zero are no data (ISO/IEC 13818-2 and 14496-2, section 6.2.1).
 //! The arithmetic codes of VP8, VP9 and AV1 can have a few in a row, and decoders make a picture of any number.
+//! A GIF has no rule about zeros, but its codes are those of all pixels of an image, no fewer and no more. A picture of Motion JPEG is
+//! as strict as any JPEG, and in DV each block says of which kind it is.
 
 use ffmpeg_next::codec::Id;
+use manyframe_core::{RejectCode, Rejection};
 use memchr::memmem;
+
+use super::gif_pixels::lacks_pixels;
+use crate::decode::check_pixels;
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::probe::probe_whole;
 
 /// More zeros than an arithmetic code has in a row: a picture of nothing but what is most likely takes fewer bytes.
 const MOST_ZEROS: usize = 1000;
+
+/// More zeros than an encoder of MPEG writes that does not keep to the standard.
+const MOST_MPEG_ZEROS: usize = 16;
+
+const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
 
 /// The kind of unit in AV1 that is there to fill up.
 const AV1_PADDING: u8 = 15;
@@ -17,13 +32,42 @@ pub(super) fn has_hole(codec: Id, headers: &[u8], packet: &[u8]) -> bool {
     match codec {
         Id::H264 | Id::HEVC => match (prefix_bytes(codec, headers), headers) {
             (Some(num_bytes), _) => prefixed_units(packet, num_bytes).any(is_no_unit),
-            (None, [] | [0, 0, 1, ..] | [0, 0, 0, 1, ..]) => has_zeros_before_data(packet),
+            (None, [] | [0, 0, 1, ..] | [0, 0, 0, 1, ..]) => has_zeros_before_data(packet, 3),
             (None, _) => false,
         },
         Id::VP8 | Id::VP9 => has_many_zeros(packet),
         Id::AV1 => av1_units(packet).any(has_many_zeros),
+        Id::MPEG1VIDEO | Id::MPEG2VIDEO | Id::MPEG4 => has_zeros_before_data(packet, MOST_MPEG_ZEROS),
+        Id::GIF => lacks_pixels(packet),
+        Id::MJPEG => is_damaged_jpeg(packet),
+        Id::DVVIDEO => has_misplaced_blocks(packet),
         _ => false,
     }
+}
+
+/// Whether libjpeg finds a picture damaged. One without an end marker, as cameras write it, is not: only its pixels count.
+fn is_damaged_jpeg(packet: &[u8]) -> bool {
+    let bytes = [packet, &END_OF_IMAGE].concat();
+    // What is larger than any picture is left to FFmpeg's decoder.
+    let limits = MediaLimits { min_edge_px: 1, max_aspect_ratio: f64::MAX, ..MediaLimits::default() };
+    let checked = probe_whole(&bytes, &limits).map(|picture| check_pixels(&picture));
+    matches!(checked, Ok(Err(MediaError::Rejected(Rejection { code: RejectCode::MediaCorrupt, .. }))))
+}
+
+/// Whether the blocks of a frame of DV are not in the order of its sequences (IEC 61834-2, section 11.4): a header, two of subcode,
+/// three of auxiliary data, and nine times one of sound and fifteen of pictures.
+fn has_misplaced_blocks(packet: &[u8]) -> bool {
+    const BLOCK_BYTES: usize = 80;
+    const SEQUENCE_BLOCKS: usize = 150;
+    let kind = |block: usize| match block % SEQUENCE_BLOCKS {
+        0 => 0,
+        1..3 => 1,
+        3..6 => 2,
+        place if (place - 6) % 16 == 0 => 3,
+        _ => 4,
+    };
+    let blocks = packet.as_chunks::<BLOCK_BYTES>().0.iter().enumerate();
+    blocks.into_iter().any(|(place, block)| block[0] >> 5 != kind(place))
 }
 
 /// Bytes of the sizes before units; `None` if start codes are between them (ISO/IEC 14496-15, sections 5.3.3.1 and 8.3.3.1).
@@ -53,12 +97,16 @@ fn is_no_unit(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether more than two zeros precede something that is no start code.
-fn has_zeros_before_data(bytes: &[u8]) -> bool {
-    memmem::find_iter(bytes, &[0; 3]).any(|at| {
-        let rest = bytes.get(at + 3..).unwrap_or_default();
-        rest.iter().find(|byte| **byte > 0).is_some_and(|next| *next > 1)
-    })
+/// Whether so many zeros precede something that is no start code.
+fn has_zeros_before_data(bytes: &[u8], num_zeros: usize) -> bool {
+    let mut zeros = 0;
+    for &byte in bytes {
+        if byte > 1 && zeros >= num_zeros {
+            return true;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+    }
+    false
 }
 
 /// Whether there are very many zeros before something else.

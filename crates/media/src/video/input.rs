@@ -191,6 +191,21 @@ impl ByteSource {
         }
     }
 
+    /// Whether there is anything but zeros after a position.
+    pub(super) fn has_data_after(&self, mut start: u64) -> io::Result<bool> {
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            let num_bytes = self.read_at(start, &mut buffer)?;
+            if buffer.split_at(num_bytes).0.iter().any(|byte| *byte > 0) {
+                return Ok(true);
+            }
+            if num_bytes < COPY_BYTES {
+                return Ok(false);
+            }
+            start += COPY_BYTES as u64;
+        }
+    }
+
     /// All bytes.
     pub(super) fn read_all(&self) -> Result<Vec<u8>, MediaError> {
         let mut bytes = vec![0; usize::try_from(self.num_bytes).unwrap_or(usize::MAX)];

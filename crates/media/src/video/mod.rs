@@ -32,6 +32,7 @@ mod demux;
 mod ending;
 mod ffi;
 mod flv;
+mod gif_pixels;
 mod hevc;
 mod holes;
 mod index;

@@ -7,9 +7,14 @@ use super::packet::VideoPacket;
 /// A step forward in decoding time that starts a new stretch, in seconds. `ffmpeg` draws the line there, too.
 const LONGEST_STEP_S: i64 = 10;
 
+/// Where frames are far apart, it has to be this many times the usual step: of pictures every quarter of a minute, each would be a
+/// stretch, and B-pictures would be shown in the order in which they are decoded.
+const LONGEST_STEP: i64 = 10;
+
 /// Moves the times of each stretch but the first, so that it starts where the one before ends. Returns whether there are any.
 pub(super) fn join_stretches(packets: &mut [VideoPacket], ticks_per_second: i64) -> bool {
-    let mut starts = starts_of_stretches(packets, ticks_per_second.saturating_mul(LONGEST_STEP_S));
+    let longest_step = ticks_per_second.saturating_mul(LONGEST_STEP_S);
+    let mut starts = starts_of_stretches(packets, longest_step.max(usual_step(packets).saturating_mul(LONGEST_STEP)));
     starts.push(packets.len());
     // Each of the two clocks goes on by itself: where one of them is used, there may be gaps in the other.
     let clocks: [fn(&mut VideoPacket) -> &mut Option<i64>; 2] = [|packet| &mut packet.pts, |packet| &mut packet.dts];
@@ -44,6 +49,15 @@ fn starts_of_stretches(packets: &[VideoPacket], longest_step: i64) -> Vec<usize>
         }
     }
     starts
+}
+
+/// The median of the steps forward in decoding time; 0 if there are none.
+fn usual_step(packets: &[VideoPacket]) -> i64 {
+    let times: Vec<i64> = packets.iter().filter_map(|packet| packet.dts).collect();
+    let steps = times.array_windows().map(|[time, next]| next.saturating_sub(*time));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    steps.get(steps.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
 /// When the last frame of a stretch ends. Times have durations, and ascend.
@@ -85,6 +99,15 @@ mod tests {
         assert_eq!(joined(&[(0, 0), (10, 10), (900, 900)]), [0, 10, 900]);
         assert_eq!(joined(&[(0, 0), (10, 10), (2000, 2000)]), [0, 10, 20]);
         assert_eq!(joined(&[(0, 0), (i64::MAX, i64::MAX), (i64::MIN, i64::MIN)]).len(), 3);
+    }
+
+    #[test]
+    fn frames_that_are_all_far_apart_are_one_stretch() {
+        let slow = [(0, 1500), (1500, 4500), (3000, 3000), (4500, 7500), (6000, 6000)];
+        assert_eq!(joined(&slow), [1500, 4500, 3000, 7500, 6000]);
+        // A pause among them is one, too, and going back is none.
+        assert_eq!(joined(&[(0, 0), (1500, 1500), (3000, 3000), (9000, 9000)]), [0, 1500, 3000, 9000]);
+        assert_eq!(joined(&[(0, 0), (1500, 1500), (3000, 3000), (0, 0)]), [0, 1500, 3000, 3010]);
     }
 
     #[test]

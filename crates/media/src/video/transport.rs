@@ -87,8 +87,15 @@ impl TransportForm {
         }
     }
 
-    /// Whether there are packets somewhere after a position.
+    /// Whether there are packets somewhere after a position: some in a row, or fewer at the very end, in step with those before.
     fn goes_on_after(self, source: &ByteSource, mut start: u64) -> io::Result<bool> {
+        let step = self.step as u64;
+        let is_in_step = (source.num_bytes + self.first as u64).saturating_sub(start).is_multiple_of(step);
+        let mut last = [0];
+        source.read_at(source.num_bytes.saturating_sub(step - self.first as u64), &mut last)?;
+        if is_in_step && last == [MARK] {
+            return Ok(true);
+        }
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
             let num_bytes = source.read_at(start, &mut buffer)?;

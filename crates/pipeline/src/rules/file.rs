@@ -252,14 +252,19 @@ impl Rules<'_> {
         }
     }
 
-    /// A directory for datasets that go to a URL, of one that goes to none.
+    /// Where a dataset goes is said once, and a directory for datasets that go to a URL has no effect for others.
     fn check_work(&mut self, file: &PipelineFile) {
         let output = &file.output;
         let written = if output.directory.is_empty() { &output.root } else { &output.directory };
-        // On the command line, it may be meant for `--output`.
+        // On the command line, it may be meant for `--output`, and a root for other files of a recipe.
         let is_in_file = |node: &Node| matches!(node.location, ValueLocation::File { .. });
-        let work = self.table.at(&["output".to_owned(), "work".to_owned()]);
-        if work.is_some_and(is_in_file) && !output.work.is_empty() && !is_url(Path::new(written.as_str())) {
+        let is_written = |key: &str| self.table.at(&["output".to_owned(), key.to_owned()]).is_some_and(is_in_file);
+        let (has_work, has_both) = (is_written("work"), is_written("root") && is_written("directory"));
+        if has_both && !output.directory.is_empty() {
+            let message = "output.root has no effect: output.directory says where the dataset goes";
+            self.broken(&["output", "root"], message, "one of root and directory");
+        }
+        if has_work && !output.work.is_empty() && !is_url(Path::new(written.as_str())) {
             let message = "output.work has no effect: a dataset that goes to a directory is built beside it";
             self.broken(&["output", "work"], message, "with a URL in output.directory or output.root");
         }

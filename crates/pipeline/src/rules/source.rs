@@ -194,6 +194,12 @@ impl Rules<'_> {
             let message = ".strata has no effect without stratify";
             self.broken(&["strata"], message, "with stratify");
         }
+        for key in ["unit", "stratify"] {
+            if self.has(key) && source.law() == Law::All {
+                let message = format!(".{key} has no effect where everything is drawn once");
+                self.broken(&[key], &message, &format!("with {}", enumeration(&Law::SETTINGS, "or")));
+            }
+        }
         let is_bounded = source.weight.is_some() || matches!(source.take, Take::Count(_));
         if self.has("on_exhausted") && !is_bounded && source.replacement != Replacement::With {
             let message = ".on_exhausted has no effect without take or weight";

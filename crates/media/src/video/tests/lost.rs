@@ -50,6 +50,10 @@ fn zeros_inside_of_packets_leave_a_trace() {
         ("a.webm", "-c:v libvpx-vp9 -b:v 4000k -g 30 -deadline realtime -cpu-used 8", 1500),
         ("b.webm", "-c:v libvpx -b:v 4000k -g 30 -deadline realtime -cpu-used -8", 1500),
         ("c.mp4", "-c:v libsvtav1 -preset 12 -crf 20 -g 30", 1500),
+        ("a.avi", "-c:v mpeg4 -q:v 2 -g 30", 64),
+        ("a.mpg", "-c:v mpeg2video -q:v 2 -g 30", 64),
+        ("b.avi", "-c:v mjpeg -q:v 2", 100),
+        ("a.dv", "-s 720x576 -r 25 -c:v dvvideo -pix_fmt yuv420p", 160),
     ] {
         let path = clips.make(name, &format!("{large} {encoder}"));
         assert_eq!(noticed(&path), "", "{name}");
@@ -85,4 +89,113 @@ fn a_video_that_a_zip_stores_is_compared_with_its_checksum() {
     write(&path, &bytes);
     let error = decode(&path).unwrap_err().to_string();
     assert!(error.contains("checksum of the archive's member"), "{error}");
+}
+
+/// Which of these changes of a file are not noticed.
+fn silent_of<'a>(path: &Path, changed: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<&'a str> {
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(noticed(path), "", "{}", path.display());
+    let is_silent = |bytes: &[u8]| {
+        write(path, bytes);
+        noticed(path).is_empty()
+    };
+    let silent = changed.into_iter().filter(|(_, bytes)| is_silent(bytes)).map(|(name, _)| name).collect();
+    write(path, bytes);
+    silent
+}
+
+#[test]
+fn what_is_missing_of_a_file_that_states_no_end_leaves_a_trace() {
+    let clips = Clips::new();
+    // What is written into a pipe states no length, and FFmpeg passes over the rest of a file that it does not understand.
+    let whole =
+        clips.make("whole.webm", &format!("{PICTURE} -c:v libvpx -b:v 300k -g 10 -deadline realtime -f webm -live 1"));
+    let bytes = std::fs::read(&whole).unwrap();
+    let clusters: Vec<usize> = memchr::memmem::find_iter(&bytes, &[0x1f, 0x43, 0xb6, 0x75]).collect();
+    assert!(clusters.len() > 2, "{clusters:?}");
+    let live = index(&whole).unwrap();
+    let packet = |number: usize| live.packets[number].position as usize;
+    let without = |from: usize, to: usize| [&bytes[..from], &bytes[to..]].concat();
+    let zeros = |from: usize, to: usize| [&bytes[..from], &vec![0; to - from][..], &bytes[to..]].concat();
+    let changed =
+        [("a hole", zeros(packet(40) - 2, packet(41) + 3)), ("a piece", without(packet(40) - 2, packet(41) + 3))];
+    assert_eq!(silent_of(&whole, changed), [""; 0]);
+    // One whose clusters have sizes, of which the last one is damaged: what follows is in it.
+    let path = clips.make("pipe.webm", &format!("{PICTURE} -c:v libvpx -b:v 300k -g 10 -deadline realtime"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let segment = memchr::memmem::find(&bytes, &[0x18, 0x53, 0x80, 0x67]).unwrap();
+    assert_eq!(bytes[segment + 4], 1);
+    bytes[segment + 5..segment + 12].fill(0xff);
+    write(&path, &bytes);
+    let packets = index(&path).unwrap().packets;
+    bytes[packets[70].position as usize - 2..packets[85].position as usize].fill(0);
+    assert_eq!(silent_of(&path, [("zeros to the end of a cluster", bytes)]), [""; 0]);
+}
+
+#[test]
+fn the_first_frames_of_a_flash_video_leave_a_trace() {
+    let clips = Clips::new();
+    let path = clips.make("a.flv", &format!("{PICTURE} -c:v flv -g 30"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let packets = index(&path).unwrap().packets;
+    bytes[packets[0].position as usize - 2..packets[5].position as usize + 10].fill(0);
+    assert_eq!(silent_of(&path, [("the first five", bytes)]), [""; 0]);
+}
+
+#[test]
+fn a_hole_among_the_last_packets_of_a_transport_stream_leaves_a_trace() {
+    let clips = Clips::new();
+    let path = clips.make("a.ts", &format!("{PICTURE} -c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"));
+    let bytes = std::fs::read(&path).unwrap();
+    let changed = (1..4).map(|number| {
+        let mut bytes = bytes.clone();
+        let end = bytes.len() - number * 188;
+        bytes[end - 188..end].fill(0);
+        ("one of the last packets", bytes)
+    });
+    assert_eq!(silent_of(&path, changed), [""; 0]);
+}
+
+#[test]
+fn a_hole_in_the_place_of_the_last_fragments_leaves_a_trace() {
+    let clips = Clips::new();
+    let path = clips
+        .make("a.mp4", &format!("{PICTURE} -c:v libx264 -g 10 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = memchr::memmem::rfind(&bytes, b"moof").unwrap() - 4;
+    let end = bytes.len() - 16;
+    bytes[last..end].fill(0);
+    assert_eq!(silent_of(&path, [("zeros", bytes)]), [""; 0]);
+}
+
+#[test]
+fn a_hole_in_a_list_of_frames_leaves_a_trace() {
+    let clips = Clips::new();
+    let path = clips.make("a.ivf", &format!("{PICTURE} -c:v libvpx -b:v 300k -g 30 -deadline realtime"));
+    let bytes = std::fs::read(&path).unwrap();
+    let packets = index(&path).unwrap().packets;
+    let changed = [40, 60, 80].map(|number| {
+        let mut bytes = bytes.clone();
+        let start = packets[number].position as usize;
+        bytes[start - 30..start + 30].fill(0);
+        ("a header", bytes)
+    });
+    assert_eq!(silent_of(&path, changed), [""; 0]);
+}
+
+#[test]
+fn pixels_that_are_missing_of_a_gif_leave_a_trace() {
+    let clips = Clips::new();
+    let path = clips.make("a.gif", "-f lavfi -i testsrc2=size=200x150:rate=10:duration=2");
+    let bytes = std::fs::read(&path).unwrap();
+    let packets = index(&path).unwrap().packets;
+    let (fifth, sixth) = (packets[5].position as usize, packets[6].position as usize);
+    let middle = fifth + (sixth - fifth) / 2;
+    // A block of its pixels, with the byte that says how many follow.
+    let whole_block = [&bytes[..middle], &bytes[middle + 256..]].concat();
+    let mut zeros = bytes.clone();
+    zeros[middle..middle + 100].fill(0);
+    let joined = [&bytes[..middle], &bytes[sixth + (middle - fifth)..]].concat();
+    let changed = [("a block", whole_block), ("zeros", zeros), ("the middle of two frames", joined)];
+    assert_eq!(silent_of(&path, changed), [""; 0]);
 }

@@ -1,0 +1,17 @@
+//! Whether a dataset is still the one that was opened: a build may replace it while it is read, and what is read then is of two.
+
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE};
+
+use crate::error::EngineError;
+
+/// Checks that nobody replaced a dataset since it was opened, before what was made of it is written.
+///
+/// # Errors
+///
+/// [`EngineError::Overtaken`] if somebody did, or [`EngineError::Dataset`].
+pub fn check_current(dataset: &DatasetReader) -> Result<(), EngineError> {
+    if dataset.is_replaced()? {
+        return Err(EngineError::Overtaken { path: dataset.location().join(MANIFEST_FILE) });
+    }
+    Ok(())
+}
