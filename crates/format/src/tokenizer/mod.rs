@@ -16,6 +16,7 @@ mod merges;
 mod model;
 mod sentencepiece;
 mod sentencepiece_file;
+mod window;
 mod word_cache;
 mod words;
 

@@ -8,14 +8,17 @@
 //! The table fits into the caches of a processor; a look-up touches one cache line. A smaller one for shorter words would be nearer,
 //! but which of two tables a word is in is more than a processor can predict.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
+use super::window::{MARKED_BYTES, WindowBytes};
 use crate::error::Cause;
 
 /// Numbers of tokens of recent words.
 #[derive(Debug)]
 pub(super) struct WordCache {
-    short: Vec<CacheLine>,
+    short: Box<[CacheLine; NUM_LINES]>,
     /// Words and parts of them, of any length and anywhere in a text.
     pub(super) parts: PartCounts,
     /// First words of texts, without the prefix that the model puts before them.
@@ -47,6 +50,8 @@ const MAX_SHORT_TOKENS: usize = 15;
 const NUM_LINES: usize = 1 << 13;
 /// Words in a line.
 const NUM_WAYS: usize = 4;
+/// Leaves the highest bits of a hash, as many as number all ways.
+const HASH_SHIFT: u32 = u64::BITS - (NUM_LINES * NUM_WAYS).ilog2();
 /// An odd number without a pattern (2⁶⁴ over the golden ratio): the highest bits of a product with it depend on all bits of
 /// the other number.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -80,12 +85,17 @@ const MAX_PARTS: usize = 1 << 14;
 
 #[expect(clippy::indexing_slicing, reason = "lines and ways are taken modulo their number")]
 impl WordCache {
-    /// How many bytes the first word of a text has, and how many tokens, if it is known as a word before a space.
+    /// How many tokens the word in a window has that begins among its marked bytes, if it is known as a word before a space. Only its
+    /// own way is looked at.
     #[inline]
-    pub(super) fn get_to_space(&self, text: &[u8]) -> Option<(usize, usize)> {
-        let word =
-            ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
-        Some((word.num_bytes(), self.num_tokens(word)?))
+    pub(super) fn get_in_window(&self, window: &WindowBytes, word: Range<usize>) -> Option<usize> {
+        let OfLength { mask, count } = *OF_LENGTHS.get(word.end - word.start)?;
+        let start = word.start % MARKED_BYTES;
+        let bytes = window.get(start..)?.first_chunk()?;
+        let word = ShortWord(u128::from_le_bytes(*bytes) & mask | count);
+        let (line, way) = word.line_and_way();
+        let known = self.short[line].0[way];
+        known.is_same_word(word).then(|| known.num_tokens())
     }
 
     /// How many tokens a whole word has, if it is known as a word before a space.
@@ -123,11 +133,10 @@ impl WordCache {
 impl Default for WordCache {
     fn default() -> Self {
         // A free way holds the empty word, which is never looked up.
-        Self {
-            short: vec![CacheLine::default(); NUM_LINES],
-            parts: PartCounts::default(),
-            first: PartCounts::default(),
-        }
+        let short = vec![CacheLine::default(); NUM_LINES].into_boxed_slice();
+        #[expect(clippy::expect_used, reason = "they are as many")]
+        let short = short.try_into().expect("a slice of as many lines");
+        Self { short, parts: PartCounts::default(), first: PartCounts::default() }
     }
 }
 
@@ -161,15 +170,6 @@ impl PartCounts {
     }
 }
 
-/// A text of less than 16 bytes, followed by spaces.
-fn padded(text: &[u8]) -> [u8; 16] {
-    let mut bytes = [b' '; 16];
-    for (to, from) in bytes.iter_mut().zip(text) {
-        *to = *from;
-    }
-    bytes
-}
-
 impl ShortWord {
     fn new(word: &str, num_tokens: usize) -> Option<Self> {
         let mut bytes = [0; 16];
@@ -179,35 +179,10 @@ impl ShortWord {
         (num_tokens <= MAX_SHORT_TOKENS).then_some(Self(u128::from_le_bytes(bytes) | counts))
     }
 
-    /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the
-    /// first byte.
-    #[inline]
-    #[expect(clippy::indexing_slicing, reason = "lengths are taken modulo their number")]
-    fn first_of(bytes: u128) -> Option<Self> {
-        const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
-        const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
-        // The highest bit of the first byte that is zero, and perhaps of others after it.
-        let zeros = |bytes: u64| bytes.wrapping_sub(LOWEST_BITS) & !bytes & (LOWEST_BITS << 7);
-        // Zero where a space is, but not in the first byte. In halves, which processors can count in.
-        let first_spaces = zeros((bytes as u64 ^ SPACES) | 0xFF);
-        let last_spaces = zeros((bytes >> 64) as u64 ^ SPACES);
-        let num_bytes = match first_spaces {
-            0 => 8 + last_spaces.trailing_zeros() / 8,
-            spaces => spaces.trailing_zeros() / 8,
-        };
-        let is_found = (first_spaces | last_spaces) != 0;
-        is_found.then(|| {
-            let OfLength { mask, count } = OF_LENGTHS[num_bytes as usize % OF_LENGTHS.len()];
-            Self(bytes & mask | count)
-        })
-    }
-
+    /// Without the number of tokens.
     fn is_same_word(self, other: Self) -> bool {
-        (self.0 ^ other.0) << 4 == 0
-    }
-
-    fn num_bytes(self) -> usize {
-        (self.0 >> NUM_BYTES_SHIFT) as usize & 0xF
+        let differences = self.0 ^ other.0;
+        (differences as u64) | ((differences >> 64) as u64) << 4 == 0
     }
 
     fn num_tokens(self) -> usize {
@@ -216,11 +191,10 @@ impl ShortWord {
 
     /// The line of the word, and its own way there.
     fn line_and_way(self) -> (usize, usize) {
-        let word = self.0 << 4;
-        let start = (word as u64).wrapping_mul(MULTIPLIER);
-        let end = ((word >> 64) as u64).wrapping_mul(MULTIPLIER.rotate_left(32));
-        let hash = (start.wrapping_add(end) >> 32) as usize;
-        (hash / NUM_WAYS % NUM_LINES, hash % NUM_WAYS)
+        let start = (self.0 as u64).wrapping_mul(MULTIPLIER);
+        let end = ((self.0 >> 64) as u64 & u64::MAX >> 4).wrapping_mul(MULTIPLIER.rotate_left(32));
+        let hash = (start.wrapping_add(end) >> HASH_SHIFT) as usize;
+        (hash / NUM_WAYS, hash % NUM_WAYS)
     }
 }
 
@@ -229,6 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tokenizer::window::Window;
 
     #[test]
     fn words_that_differ_in_trailing_zeros_are_different() {
@@ -241,7 +216,7 @@ mod tests {
     #[test]
     fn a_number_of_tokens_is_kept_beside_its_word() {
         let word = ShortWord::new("abcdefghijklmno", 15).unwrap();
-        assert_eq!((word.num_bytes(), word.num_tokens()), (15, 15));
+        assert_eq!(word.num_tokens(), 15);
         assert!(word.is_same_word(ShortWord::new("abcdefghijklmno", 3).unwrap()));
         assert!(ShortWord::new("abcdefghijklmno", 16).is_none());
     }
@@ -255,7 +230,7 @@ mod tests {
         assert!(of_line.len() > NUM_WAYS);
         for (index, &number) in of_line.iter().enumerate() {
             cache.insert_to_space(&word(number), 1);
-            let is_known = |number| cache.get_to_space(word(number).as_bytes()).is_some();
+            let is_known = |number| cache.get_short(&word(number)).is_some();
             assert_eq!(of_line.iter().filter(|&&number| is_known(number)).count(), NUM_WAYS.min(index + 1));
         }
     }
@@ -273,32 +248,55 @@ mod tests {
         assert_eq!(parts.get(&long), None);
     }
 
+    /// The first word of a text, looked up in its window.
+    fn first_in_window(cache: &WordCache, text: &str) -> Option<(usize, usize)> {
+        let mut copy = [0; _];
+        let Window { bytes, spaces } = Window::of(text.as_bytes(), &mut copy);
+        let end = spaces.trailing_zeros() as usize;
+        cache.get_in_window(bytes, 0..end).map(|num_tokens| (end, num_tokens))
+    }
+
     #[test]
     fn words_are_found_before_a_space_or_the_end() {
         let mut cache = WordCache::default();
         let words = ["a", "ab", " a", "seven b", "é", "eight-by", "fifteen-letters"];
         (1..).zip(words).for_each(|(num_tokens, word)| cache.insert_to_space(word, num_tokens));
-        assert_eq!(cache.get_to_space(b"a text  "), Some((1, 1)));
-        assert_eq!(cache.get_to_space(b"ab text "), Some((2, 2)));
-        assert_eq!(cache.get_to_space(b" a text "), Some((2, 3)));
-        assert_eq!(cache.get_to_space("é text".as_bytes()), Some((2, 5)));
-        assert_eq!(cache.get_to_space("é".as_bytes()), Some((2, 5)));
-        assert_eq!(cache.get_to_space(b"abc text"), None);
-        assert_eq!(cache.get_to_space(b"eight-by"), Some((8, 6)));
-        assert_eq!(cache.get_to_space(b"eight-by something"), Some((8, 6)));
-        assert_eq!(cache.get_to_space(b"fifteen-letters are too many"), Some((15, 7)));
-        assert_eq!(cache.get_to_space(b"fifteen-letters."), None);
+        assert_eq!(first_in_window(&cache, "a text  "), Some((1, 1)));
+        assert_eq!(first_in_window(&cache, "ab text "), Some((2, 2)));
+        assert_eq!(first_in_window(&cache, " a text "), Some((2, 3)));
+        assert_eq!(first_in_window(&cache, "é text"), Some((2, 5)));
+        assert_eq!(first_in_window(&cache, "é"), Some((2, 5)));
+        assert_eq!(first_in_window(&cache, "abc text"), None);
+        assert_eq!(first_in_window(&cache, "eight-by"), Some((8, 6)));
+        assert_eq!(first_in_window(&cache, "eight-by something"), Some((8, 6)));
+        assert_eq!(first_in_window(&cache, "fifteen-letters are too many"), Some((15, 7)));
+        assert_eq!(first_in_window(&cache, "fifteen-letters."), None);
+        assert_eq!(first_in_window(&cache, &"a".repeat(200)), None);
     }
 
     proptest! {
         #[test]
-        fn a_word_ends_at_the_first_space(bytes: [u8; 16], known in prop::collection::vec(prop::sample::select(vec![None, Some(b' '), Some(b'!')]), 16)) {
-            let mut bytes = bytes;
-            bytes.iter_mut().zip(known).for_each(|(byte, known)| *byte = known.unwrap_or(*byte));
-            let end = bytes.iter().skip(1).position(|&byte| byte == b' ').map(|at| at + 1);
-            let short = ShortWord::first_of(u128::from_le_bytes(bytes));
-            prop_assert_eq!(short.map(ShortWord::num_bytes), end);
-            prop_assert_eq!(short.map(|word| word.0.to_le_bytes()[..word.num_bytes()].to_vec()), end.map(|end| bytes[..end].to_vec()));
+        fn a_word_is_found_wherever_it_is_in_a_window(word in "[a-zé!]{1,15}", start in 0..MARKED_BYTES) {
+            prop_assume!(word.len() <= MAX_SHORT_BYTES);
+            let mut cache = WordCache::default();
+            cache.insert_to_space(&word, 3);
+            let text = "x".repeat(start) + &word + &" y".repeat(50);
+            let mut copy = [0; _];
+            let Window { bytes, .. } = Window::of(text.as_bytes(), &mut copy);
+            prop_assert_eq!(cache.get_in_window(bytes, start..start + word.len()), Some(3));
+            prop_assert_eq!(cache.get_in_window(bytes, start..start + word.len() + 1), None);
+        }
+
+        #[test]
+        fn every_byte_of_a_word_decides_where_it_is(word in "[a-z]{2,15}", at in 0_usize..15) {
+            // Of words that differ in one byte, few have the same line and way.
+            let mut bytes = word.clone().into_bytes();
+            let at = at % bytes.len();
+            let places: std::collections::BTreeSet<_> = (b'a'..=b'z').map(|byte| {
+                bytes[at] = byte;
+                ShortWord::new(str::from_utf8(&bytes).unwrap(), 0).unwrap().line_and_way()
+            }).collect();
+            prop_assert!(places.len() >= 24, "{} places", places.len());
         }
     }
 }

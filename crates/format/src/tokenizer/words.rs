@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use memchr::memchr2;
 
 use super::cuts::Cuts;
+use super::window::Window;
 use super::word_cache::{MAX_LONG_BYTES, WordCache};
 use crate::error::Cause;
 
@@ -71,13 +72,25 @@ impl Words {
             num_tokens += cache.first.get_or_count(word, |word| count_word(&[self.prefix, word].concat()))?;
             at = word.len();
         }
+        let mut copy = [0; _];
         while at < text.len() {
-            let (num_bytes, counted) = match cache.get_to_space(&text.as_bytes()[at..]) {
-                Some(known) => known,
-                None => self.count_next(&text[at..], cache, &count_word)?,
-            };
-            num_tokens += counted;
-            at += num_bytes;
+            let Window { bytes, mut spaces } = Window::of(&text.as_bytes()[at..], &mut copy);
+            // A word that does not end in the window is looked up in the next one, unless this one has no other.
+            let mut start = 0;
+            while spaces != 0 || start == 0 {
+                let end = spaces.trailing_zeros() as usize;
+                if let Some(known) = cache.get_in_window(bytes, start..end) {
+                    num_tokens += known;
+                    start = end;
+                    spaces &= spaces - 1;
+                    continue;
+                }
+                let (num_bytes, counted) = self.count_next(&text[at + start..], cache, &count_word)?;
+                num_tokens += counted;
+                start += num_bytes;
+                spaces &= (!1_u64).checked_shl(start as u32).unwrap_or(0);
+            }
+            at += start;
         }
         Ok(num_tokens)
     }

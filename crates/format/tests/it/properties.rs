@@ -366,4 +366,17 @@ proptest! {
         let prompt = tokenizer.encode_prompt(&text).unwrap();
         prop_assert_eq!(tokenizer.count_prompt([text.as_str()]).unwrap(), prompt.len() as u64);
     }
+
+    #[test]
+    fn counting_many_words_is_encoding(
+        words in prop::collection::vec(prop_oneof![8 => "[a-c]{0,3}[.,]?", 4 => "[a-zé日😀!\n ]{1,18}", 1 => "[a-z]{50,140}"], 0..120),
+        which in 0_usize..3,
+    ) {
+        let tokenizer = &TOKENIZERS[which];
+        let text = words.join(" ");
+        let num_tokens = tokenizer.encode(&text).unwrap().len() as u64;
+        for _twice in 0..2 {
+            prop_assert_eq!(tokenizer.count(&text).unwrap(), num_tokens);
+        }
+    }
 }

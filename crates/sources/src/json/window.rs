@@ -9,13 +9,19 @@ use std::io::{self, Read};
 use manyframe_core::Position;
 
 /// How many bytes are read at once.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The room that there is at first.
+const LEAST_BUFFER_BYTES: usize = 1 << 16;
 
 /// A part of a file in memory. Positions in it count from its first unconsumed byte.
 pub(crate) struct ByteWindow<R> {
     reader: R,
+    /// What was added, and then room for more, which keeps its bytes: nothing is read into memory that was just cleared.
     buffer: Vec<u8>,
     consumed: usize,
+    /// How many bytes were added, those consumed included.
+    added: usize,
     /// Position in the file of the first unconsumed byte.
     offset: u64,
     /// Its line, from 1.
@@ -25,7 +31,7 @@ pub(crate) struct ByteWindow<R> {
 impl<R: Read> ByteWindow<R> {
     /// An empty window at the start of a file.
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), consumed: 0, offset: 0, line: 1 }
+        Self { reader, buffer: Vec::new(), consumed: 0, added: 0, offset: 0, line: 1 }
     }
 
     /// An empty window of a reader that is at this byte of a file, in this line.
@@ -35,14 +41,31 @@ impl<R: Read> ByteWindow<R> {
 
     /// The bytes in the window.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.split_at(self.consumed).1
+        self.buffer.get(self.consumed..self.added).unwrap_or_default()
     }
 
     /// Adds the next chunk of the file. False at its end.
     pub(crate) fn grow(&mut self) -> io::Result<bool> {
-        self.buffer.drain(..self.consumed);
+        self.buffer.copy_within(self.consumed..self.added, 0);
+        self.added -= self.consumed;
         self.consumed = 0;
-        Ok(self.reader.by_ref().take(CHUNK_BYTES).read_to_end(&mut self.buffer)? > 0)
+        let (start, end) = (self.added, self.added + CHUNK_BYTES);
+        while self.added < end {
+            if self.added == self.buffer.len() {
+                // Most of the room is not needed for small files.
+                let room = (2 * self.added).max(LEAST_BUFFER_BYTES);
+                self.buffer.resize(room.min(end), 0);
+            }
+            let end_of_room = end.min(self.buffer.len());
+            let Some(room) = self.buffer.get_mut(self.added..end_of_room) else { break };
+            match self.reader.read(room) {
+                Ok(0) => break,
+                Ok(num_bytes) => self.added += num_bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.added > start)
     }
 
     /// Moves the front of the window by `num_bytes`, or to its end.
@@ -97,6 +120,33 @@ mod tests {
         assert_eq!(window.position(1), Position::Bytes { offset: 5, num_bytes: 1, line: 3 });
         assert!(!window.consume_while(|_| true).unwrap());
         assert_eq!(window.position(0), Position::Bytes { offset: 8, num_bytes: 0, line: 4 });
+    }
+
+    #[test]
+    fn a_window_grows_by_a_chunk_however_little_is_read_at_once() {
+        struct Slow(u8);
+        impl Read for Slow {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 = self.0.wrapping_add(1);
+                if self.0.is_multiple_of(5) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let num_bytes = buffer.len().min(1000);
+                buffer[..num_bytes].fill(self.0);
+                Ok(num_bytes)
+            }
+        }
+        let mut window = ByteWindow::new(Slow(0));
+        for kept in [0, 10, CHUNK_BYTES, 3 * CHUNK_BYTES / 2] {
+            window.consume(window.bytes().len().saturating_sub(kept));
+            let before = window.bytes().to_vec();
+            assert!(window.grow().unwrap());
+            assert_eq!(window.bytes().len(), before.len() + CHUNK_BYTES);
+            assert!(window.bytes().starts_with(&before));
+        }
+        let mut small = ByteWindow::new(&b"few"[..]);
+        assert!(small.grow().unwrap() && !small.grow().unwrap());
+        assert_eq!((small.bytes(), small.buffer.capacity()), (&b"few"[..], LEAST_BUFFER_BYTES));
     }
 
     #[test]

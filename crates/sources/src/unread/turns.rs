@@ -15,9 +15,10 @@ const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"
 
 /// Rejects a record whose turns have something that is not read.
 pub(crate) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
-    let has_turns = row.get("completion").is_some() || turns_of(row).next().is_some();
-    let is_unwanted = has_turns && ["label", "kto_tag"].iter().any(|name| row.get(name) == Some(&Value::Bool(false)));
-    if is_unwanted || turns_of(row).any(is_untrained) {
+    let has_turns = || row.get("completion").is_some() || turns_of(row).next().is_some();
+    let is_unwanted = ["label", "kto_tag"].iter().any(|name| row.get(name) == Some(&Value::Bool(false))) && has_turns();
+    let turns_with_more: Vec<_> = turns_of(row).filter(|turn| has_more(turn)).collect();
+    if is_unwanted || turns_with_more.iter().any(|turn| is_untrained(turn)) {
         return Err(unexpected_schema(
             "an answer is marked as one that is not to be learned, which cannot be left out yet",
         ));
@@ -28,7 +29,7 @@ pub(crate) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
     if let (true, Some((name, _))) = (is_conversation, tools) {
         return Err(unexpected_schema(format!("the record has {name:?}, which are not read")));
     }
-    turns_of(row).try_for_each(reject_lost_of_turn)
+    turns_with_more.into_iter().try_for_each(reject_lost_of_turn)
 }
 
 /// The turns of each list of turns in a record.
@@ -44,6 +45,12 @@ fn turns_of<'r>(row: &'r Object<'_>) -> impl Iterator<Item = &'r Object<'r>> {
     })
 }
 
+/// Whether a turn has more than who speaks and what it says; most have not.
+fn has_more(turn: &Object<'_>) -> bool {
+    let has = |names| turn.get_any(names).is_some();
+    !(turn.names().count() == 2 && has(ROLES) && has(CONTENTS))
+}
+
 fn is_untrained(turn: &Object<'_>) -> bool {
     let role = turn.get_any(ROLES).and_then(|(_, role)| role.as_text());
     let is_assistant = role.is_some_and(|role| role_of(role).ok() == Some(Role::Assistant));
@@ -55,6 +62,8 @@ fn is_untrained(turn: &Object<'_>) -> bool {
 fn reject_lost_of_turn(turn: &Object<'_>) -> Result<(), Rejection> {
     let (read, content) = turn.get_any(CONTENTS).unwrap_or(("content", &Value::Null));
     let is_lost = |name: &&&str| match (turn.get(name), content) {
+        // What is read: to look for a long text in itself takes long.
+        (Some(other), content) if std::ptr::eq(other, content) => false,
         (Some(Value::Text(other)), Value::Text(content)) => !content.contains(other.trim()),
         (Some(other @ (Value::Text(_) | Value::List(_) | Value::Object(_))), _) => {
             !other.is_blank() && other != content
