@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::json::{plain_length, space_length};
+use crate::json::plain_length;
 use crate::value::{Object, Value};
 
 /// Deepest nesting that is read here.
@@ -57,10 +57,14 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     /// The next byte that is not white space; it is not read yet. `None` at the end.
     fn next_byte(&mut self) -> Option<u8> {
-        let (length, num_controls) = space_length(self.text.as_bytes().get(self.at..)?);
-        self.num_controls += num_controls;
-        self.at += length;
-        self.text.as_bytes().get(self.at).copied()
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.num_controls += usize::from(byte != b' ');
+            self.at += 1;
+        }
     }
 
     fn value(&mut self) -> Option<Value<'a>> {

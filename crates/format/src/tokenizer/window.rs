@@ -41,11 +41,11 @@ fn spaces_of(bytes: &WindowBytes) -> u64 {
 /// A bit for each of the eight bytes of a number that is a space, in little-endian order.
 #[inline]
 fn spaces_of_word(word: u64) -> u64 {
-    const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST_BITS: u64 = LOWEST_BITS << 7;
+    const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+    const HIGHEST_BITS: u64 = u64::from_le_bytes([0x80; 8]);
     // Moves the bits of all bytes into the last one.
     const GATHER: u64 = 0x0102_0408_1020_4080;
-    let others = word ^ (LOWEST_BITS * b' ' as u64);
+    let others = word ^ SPACES;
     // The highest bit of each byte that is not zero. No sum leaves its byte.
     let is_other = ((others & !HIGHEST_BITS) + !HIGHEST_BITS) | others;
     ((!is_other & HIGHEST_BITS) >> 7).wrapping_mul(GATHER) >> 56

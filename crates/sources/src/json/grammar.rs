@@ -6,7 +6,6 @@
 //! **Invariant:** every byte is looked at once, however the input is cut into chunks.
 
 use crate::json::plain::plain_length;
-use crate::json::space::space_length;
 
 /// Maximum nesting that is followed; `serde_json` refuses anything deeper.
 const MAX_DEPTH: usize = u128::BITS as usize;
@@ -76,7 +75,7 @@ impl Grammar {
                 Expected::InText(_) => plain_length(rest),
                 Expected::Escaped(_) => 0,
                 Expected::InLiteral => rest.iter().take_while(|&&byte| is_literal(byte)).count(),
-                _ => space_length(rest).0,
+                _ => rest.iter().take_while(|&&byte| is_space(byte)).count(),
             };
             let Some(&byte) = rest.get(skipped) else {
                 self.at = bytes.len();

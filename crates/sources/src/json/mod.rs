@@ -18,7 +18,6 @@ mod list;
 mod located;
 mod plain;
 mod sniff;
-mod space;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -34,5 +33,4 @@ pub(crate) use located::{
 pub use located::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub(crate) use plain::plain_length;
 pub(crate) use sniff::{FileFormat, NotRecords, SNIFFED_BYTES, byte_order_mark_length, format_of};
-pub(crate) use space::space_length;
 pub(crate) use window::ByteWindow;
