@@ -9,7 +9,6 @@
 #![expect(clippy::cast_possible_wrap, reason = "lengths of some thousands")]
 
 mod isolation;
-mod memory;
 mod needles;
 mod parity;
 mod pictures;

@@ -1,5 +1,7 @@
 //! Memory grows linearly with length.
 
+#![expect(clippy::cast_possible_wrap, reason = "lengths of some thousands")]
+
 use candle_core::Device;
 use manyframe_validate::checkpoint::Preset;
 use manyframe_validate::{Checkpoint, HybridModel, ImageFeatures, ModelOptions, Sequence, write_random};
@@ -30,7 +32,7 @@ fn four_times_the_tokens_take_about_four_times_the_memory() {
         assert_eq!(losses[0].values.len() as i64, length - 1);
         peaks.push(ALLOCATED.peak_usage().saturating_sub(before) as f64 / f64::from(1 << 20));
     }
-    // All pairs of 40,960 tokens would take 6 GiB. Other tests run at the same time and take a few MiB.
+    // All pairs of 40,960 tokens would take 6 GiB.
     let [short, _, long] = peaks[..] else { panic!("{peaks:?}") };
-    assert!(long < 4.0 * short + 40.0, "MiB beyond the model at 10,240, 20,480 and 40,960 tokens: {peaks:.1?}");
+    assert!(long < 4.0 * short, "MiB beyond the model at 10,240, 20,480 and 40,960 tokens: {peaks:.1?}");
 }
