@@ -63,10 +63,10 @@ pub(crate) fn has_answered() -> bool {
     HAS_ANSWERED.load(Ordering::Relaxed)
 }
 
-/// What is done before a result is written for the first time.
+/// Called once, before the first result is written.
 static BEFORE_ANSWER: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
-/// Has something done before this process writes a result for the first time.
+/// Calls `note` before this process writes its first result.
 pub(crate) fn before_answer(note: impl Fn() + Send + Sync + 'static) {
     // A process is told once what it is.
     _ = BEFORE_ANSWER.set(Box::new(note));

@@ -58,7 +58,7 @@ fn requests() -> std::io::Result<Signals> {
     Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal)))
 }
 
-/// Has a command that nobody supervises answer before it ends, if it is asked for JSON and to end.
+/// Lets a command that has no supervisor answer in JSON when a signal asks it to end.
 pub(crate) fn answer_requests() {
     if !answers_json() {
         return;

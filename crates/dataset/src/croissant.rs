@@ -1,7 +1,7 @@
 //! `croissant.json`: the dataset in the words of MLCommons Croissant 1.0, as catalogues and `mlcroissant` read it.
 //!
 //! It lists every shard with its size and SHA-256, and the fields of a sample: those of the Parquet shards, where there are
-//! any; of tars, the JSON of each sample. Croissant has no words for shards of MosaicML Streaming: they are files.
+//! any; of tars, the JSON of each sample. It cannot describe what is in shards of MosaicML Streaming, which are listed as files.
 
 use manyframe_shards::ShardFormat;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};

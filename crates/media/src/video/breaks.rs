@@ -130,7 +130,7 @@ fn is_mxf_broken(source: &ByteSource) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Frames have bytes, and the time of each is none before that of the last one.
+/// Whether a frame is empty, or its time is before that of the frame before it.
 fn is_ivf_broken(source: &ByteSource) -> io::Result<bool> {
     let mut last_time = 0;
     let mut start = ivf_header_bytes(source)?;

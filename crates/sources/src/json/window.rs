@@ -11,13 +11,13 @@ use manyframe_core::Position;
 /// How many bytes are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The room that there is at first.
+/// Size of the buffer at first.
 const LEAST_BUFFER_BYTES: usize = 1 << 16;
 
 /// A part of a file in memory. Positions in it count from its first unconsumed byte.
 pub(crate) struct ByteWindow<R> {
     reader: R,
-    /// What was added, and then room for more, which keeps its bytes: nothing is read into memory that was just cleared.
+    /// What was added, and behind it old bytes that the next read overwrites: clearing them each time would cost time.
     buffer: Vec<u8>,
     consumed: usize,
     /// How many bytes were added, those consumed included.
@@ -52,7 +52,7 @@ impl<R: Read> ByteWindow<R> {
         let (start, end) = (self.added, self.added + CHUNK_BYTES);
         while self.added < end {
             if self.added == self.buffer.len() {
-                // Most of the room is not needed for small files.
+                // Small files do not need a whole chunk.
                 let room = (2 * self.added).max(LEAST_BUFFER_BYTES);
                 self.buffer.resize(room.min(end), 0);
             }
