@@ -15,8 +15,11 @@ const LONGEST_STEP: f64 = 1.6;
 /// Where a file states its duration only, they are as far apart as the frames before them.
 pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> Result<bool, MediaError> {
     if demuxer.is_cut_short() {
-        // Others may be missing inside.
-        return Ok(add_until_end(demuxer, packets) || demuxer.is_broken()?);
+        let num_packets = packets.len();
+        let is_uncounted = add_until_end(demuxer, packets);
+        // Where the last frames are there, others are missing inside.
+        let is_missed_inside = packets.len() == num_packets && has_pause(demuxer, packets);
+        return Ok(is_uncounted || is_missed_inside || demuxer.is_broken()?);
     }
     Ok((demuxer.hides_pauses() || may_miss_frames(demuxer, packets)) && demuxer.is_broken()?)
 }
@@ -24,21 +27,26 @@ pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacke
 /// Whether there is a pause before the first frame, between frames or after the last one, or there are fewer than are stated, or
 /// nothing says how many there are: a recording that was written into a pipe.
 fn may_miss_frames(demuxer: &Demuxer, packets: &[VideoPacket]) -> bool {
-    let stated_end = demuxer.stated_end();
     match demuxer.stated_packets() {
-        Some(number) if number > packets.len() => return true,
-        None if stated_end.is_none() => return true,
-        _ => {}
+        Some(number) if number > packets.len() => true,
+        None if demuxer.stated_end().is_none() => true,
+        _ => has_pause(demuxer, packets),
     }
+}
+
+/// Whether a frame could be missing before the first one, between frames or after the last one, as far as times tell.
+fn has_pause(demuxer: &Demuxer, packets: &[VideoPacket]) -> bool {
+    let stated_end = demuxer.stated_end();
     let shown = packets.iter().filter(|packet| packet.is_shown);
     let mut times: Vec<i64> = shown.filter_map(|packet| packet.pts.or(packet.dts)).collect();
     times.sort_unstable();
     let mut steps: Vec<i64> = times.array_windows().map(|[time, next]| next.saturating_sub(*time)).collect();
-    steps.extend(times.last().zip(stated_end).map(|(last, end)| end.saturating_sub(*last)));
-    steps.extend(times.first().filter(|_| demuxer.starts_at_zero()));
     steps.sort_unstable();
-    let usual = steps.get(steps.len() / 2).map_or(0.0, |usual| *usual as f64);
-    steps.last().is_some_and(|longest| *longest as f64 > LONGEST_STEP * usual)
+    // Of one frame, nothing tells how long others are shown.
+    let usual = steps.get(steps.len() / 2).copied().unwrap_or(0);
+    steps.extend(times.last().zip(stated_end).map(|(last, end)| end.saturating_sub(*last)));
+    steps.extend(times.first().filter(|_| demuxer.starts_at_zero()).map(|first| first.saturating_add(usual)));
+    steps.iter().max().is_some_and(|longest| *longest as f64 > LONGEST_STEP * usual as f64)
 }
 
 /// Adds what is missing at the end. Returns whether the file does not say how much that is.

@@ -21,6 +21,8 @@ pub(super) struct OuterBoxes {
     pub(super) payload: Vec<Range<u64>>,
     /// Whether there is a `moov` box, without which nothing can be decoded.
     pub(super) has_moov: bool,
+    /// `sidx` boxes, which say where fragments are.
+    pub(super) indexes: Vec<Range<u64>>,
     /// Whether there is a `moof` box: the tables do not list all frames.
     pub(super) has_fragments: bool,
     /// The kind of the last box, if it extends beyond the end of the file.
@@ -65,6 +67,7 @@ pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBo
         boxes.end = if is_unknown { start + header_bytes } else { end };
         match &kind {
             b"mdat" if !contents.is_empty() => boxes.payload.push(contents),
+            b"sidx" if !is_unknown => boxes.indexes.push(contents),
             b"moov" => boxes.has_moov = true,
             b"moof" => boxes.has_fragments = true,
             _ => {}

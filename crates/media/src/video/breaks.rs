@@ -12,6 +12,7 @@ use super::hevc::lacks_pictures;
 use super::input::ByteSource;
 use super::ogg::is_ogg_broken;
 use super::program::{Program, walk_program};
+use super::real_media::{RealMedia, walk_real_media};
 use super::transport::TransportForm;
 
 /// `MATROSKA_CLUSTER`, as it is stored.
@@ -38,6 +39,7 @@ pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool
         [0x1a, 0x45, 0xdf, 0xa3, ..] => is_matroska_broken(source),
         [b'R', b'I', b'F', b'F', ..] => is_riff_broken(source),
         [b'F', b'L', b'V', ..] => is_flv_broken(source),
+        [b'.', b'R', b'M', b'F', ..] => Ok(walk_real_media(source)? == RealMedia::Lost),
         [b'O', b'g', b'g', b'S', ..] => is_ogg_broken(source),
         [0x30, 0x26, 0xb2, 0x75, ..] => is_asf_broken(source),
         [0x06, 0x0e, 0x2b, 0x34, ..] => is_mxf_broken(source),

@@ -403,10 +403,10 @@ impl Demuxer {
         self.stated_end.is_cut_short
     }
 
-    /// Whether frames may be missing without a pause between others: nothing says when they are shown, the clock starts again, or
-    /// the last ones are lost with the page that marks the end.
+    /// Whether frames may be missing without a pause between others: nothing says when they are shown, the clock starts again, the
+    /// last ones are lost with the page that marks the end, or a frame is in several packets, of which one may be missing.
     pub(super) fn hides_pauses(&self) -> bool {
-        let tells_no_pause = matches!(self.input.format().name(), "mxf" | "asf" | "ogg");
+        let tells_no_pause = matches!(self.input.format().name(), "mxf" | "asf" | "ogg" | "rm");
         self.container == ContainerFormat::Bare || self.is_joined || tells_no_pause
     }
 

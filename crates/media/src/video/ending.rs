@@ -8,9 +8,11 @@ use std::io::{self, BufReader, Read};
 use super::boxes::OuterBoxes;
 use super::deadline::Deadline;
 use super::flv::{flv_duration_s, is_flv_cut};
+use super::fragments::lacks_fragments;
 use super::input::{ByteSource, HEAD_BYTES};
 use super::ogg::is_ogg_cut;
 use super::program::{Program, walk_program};
+use super::real_media::{RealMedia, walk_real_media};
 use super::transport::TransportForm;
 
 /// Upper bound on parts of a file that are read.
@@ -46,7 +48,7 @@ pub(super) fn read_stated_end(
         let is_cut_short = boxes.has_fragments
             && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat"))
                 || (boxes.ends_in_zeros && source.has_data_after(boxes.end)?)
-                || source.contains_after(boxes.end, b"moof")?);
+                || lacks_fragments(source, boxes)?);
         return Ok(StatedEnd { is_cut_short, end_s: None });
     }
     let mut head = vec![0; HEAD_BYTES];
@@ -62,7 +64,7 @@ pub(super) fn read_stated_end(
         Some([0x30, 0x26, 0xb2, 0x75]) => return Ok(asf_end(source.num_bytes, &head).unwrap_or_default()),
         Some(b"DKIF") => is_ivf_cut(source)?,
         Some(b"OggS") => is_ogg_cut(source)?,
-        Some(b".RMF") => is_real_media_cut(source)?,
+        Some(b".RMF") => walk_real_media(source)? == RealMedia::Cut,
         Some([0x1f, 0x07, 0x00, _]) => is_dv_cut(source)?,
         Some(&KEY_MARK) => is_mxf_cut(source)?,
         Some([0, 0, 1, 0xba]) => walk_program(source)? == Program::Cut,
@@ -94,29 +96,6 @@ fn is_riff_cut(source: &ByteSource) -> io::Result<bool> {
             return Ok(true);
         }
         start = end + 8 + u64::from(size % 2);
-    }
-    Ok(false)
-}
-
-/// The parts of a RealMedia file state their sizes.
-fn is_real_media_cut(source: &ByteSource) -> io::Result<bool> {
-    let mut start = 0;
-    for _ in 0..MAX_PARTS {
-        let mut header = [0; 8];
-        if source.read_at(start, &mut header)? < header.len() {
-            return Ok(false);
-        }
-        let [name @ .., s0, s1, s2, s3] = header;
-        let is_part = [b".RMF", b"PROP", b"MDPR", b"CONT", b"DATA", b"INDX"].contains(&&name);
-        let num_bytes = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
-        // What was not finished states no size.
-        if !is_part || num_bytes < header.len() as u64 {
-            return Ok(false);
-        }
-        start += num_bytes;
-        if start > source.num_bytes {
-            return Ok(&name == b"DATA");
-        }
     }
     Ok(false)
 }

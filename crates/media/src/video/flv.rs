@@ -22,17 +22,22 @@ pub(super) fn flv_duration_s(head: &[u8]) -> Option<f64> {
     stated(head, b"duration\0")
 }
 
-/// Whether something that is no tag is between tags, or in place of the last ones. What follows the last tag is no part of the file.
+/// Whether something that is no tag is between tags, or in place of the last ones, or pictures are said to be of several codecs. What follows the last tag is no part of the file.
 pub(super) fn is_flv_broken(source: &ByteSource) -> io::Result<bool> {
     let tags = Tags::read(source)?;
+    if tags.has_several_codecs {
+        return Ok(true);
+    }
     if tags.end != TagsEnd::Lost {
         return Ok(false);
     }
     let mut head = vec![0; HEAD_BYTES];
     let num_bytes = source.read_at(0, &mut head)?;
     head.truncate(num_bytes);
+    // Of a file that has the bytes it states, nothing follows the last tag.
+    let states_end = stated(&head, b"filesize\0").is_some_and(|num_bytes| num_bytes >= source.num_bytes as f64);
     let ends_early = flv_duration_s(&head).is_some_and(|end_s| tags.last_time_s + LAST_TAG_S < end_s);
-    Ok(ends_early || ends_with_tag(source)?)
+    Ok(states_end || ends_early || ends_with_tag(source)?)
 }
 
 /// A number of the description that is greater than 0.
@@ -64,6 +69,8 @@ struct Tags {
     end: TagsEnd,
     /// The time of that which is shown last.
     last_time_s: f64,
+    /// Whether pictures are said to be of several codecs, of which only the first is read.
+    has_several_codecs: bool,
 }
 
 /// How the tags of a file end.
@@ -81,11 +88,12 @@ impl Tags {
     /// Reads the headers of tags, each of which is followed by its size.
     fn read(source: &ByteSource) -> io::Result<Self> {
         let (mut start, mut before, mut last_time_s) = (9, 0, 0.0);
+        let (mut codec, mut has_several_codecs) = (None, false);
         loop {
-            let end = |end| Ok(Self { end, last_time_s });
-            let mut head = [0; 15];
+            let end = |end| Ok(Self { end, last_time_s, has_several_codecs });
+            let mut head = [0; 16];
             let num_bytes = source.read_at(start, &mut head)?;
-            let [size_before @ .., kind, high, middle, low, t0, t1, t2, t3, s0, s1, s2] = head;
+            let [size_before @ .., kind, high, middle, low, t0, t1, t2, t3, s0, s1, s2, first] = head;
             if num_bytes < size_before.len() {
                 return end(TagsEnd::Cut);
             }
@@ -103,6 +111,11 @@ impl Tags {
             // Of a tag, the number of its stream is 0.
             if start > source.num_bytes && (s0, s1, s2) != (0, 0, 0) {
                 return end(TagsEnd::Lost);
+            }
+            if kind & 0x3f == 9 && before > TAG_HEADER_BYTES {
+                // A name of four letters instead of a number is announced by the first bit.
+                let of_picture = if first & 0x80 == 0 { first & 15 } else { 0x80 };
+                has_several_codecs |= *codec.get_or_insert(of_picture) != of_picture;
             }
             // The highest byte of the time, in milliseconds, comes last.
             last_time_s = f64::max(last_time_s, f64::from(u32::from_be_bytes([t3, t0, t1, t2])) / 1000.0);

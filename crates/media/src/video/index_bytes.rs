@@ -16,7 +16,7 @@ use super::packet::{MAX_PACKETS, VideoPacket};
 use super::timing::Timing;
 
 /// Raised whenever the same file would have another index, or other bytes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is kept of an index besides packets and frames.
 #[derive(Serialize, Deserialize)]

@@ -54,6 +54,7 @@ impl TransportForm {
     /// is between packets counts.
     pub(super) fn is_broken(self, source: &ByteSource, is_joined: bool) -> io::Result<bool> {
         let mut last_of_stream: BTreeMap<u16, u8> = BTreeMap::new();
+        let mut pictures: BTreeMap<u16, Pictures> = BTreeMap::new();
         let mut buffer = vec![0; CHUNK_BYTES - CHUNK_BYTES % self.step];
         let mut start = self.first as u64;
         loop {
@@ -69,6 +70,10 @@ impl TransportForm {
                 if stream == 0x1fff || !has_payload {
                     continue;
                 }
+                if high & 0x40 != 0 {
+                    let before = if flags & 0x20 != 0 { 5 + usize::from(adaptation_bytes) } else { 4 };
+                    pictures.entry(stream).or_default().add(packet.get(before..).unwrap_or_default());
+                }
                 // An appended recording begins with its tables, and counts the packets of each stream from 0.
                 if stream < FIRST_STREAM && number == 0 {
                     last_of_stream.clear();
@@ -81,7 +86,7 @@ impl TransportForm {
                 }
             }
             if num_bytes < buffer.len() {
-                return Ok(false);
+                return Ok(pictures.values().any(Pictures::are_broken));
             }
             start += num_bytes as u64;
         }
@@ -109,5 +114,48 @@ impl TransportForm {
             }
             start += (CHUNK_BYTES - (SURE_PACKETS - 1) * self.step) as u64;
         }
+    }
+}
+
+/// How the units of a stream of pictures begin (ISO/IEC 13818-1, section 2.4.3.6).
+#[derive(Debug, Default)]
+struct Pictures {
+    /// Units with a header whose contents begin with a start code, as encoders of MPEG, H.264 and HEVC have them.
+    aligned: usize,
+    /// Those whose contents begin otherwise.
+    others: usize,
+    /// Those without a header.
+    headless: usize,
+}
+
+impl Pictures {
+    /// What begins each unit, and within most each picture.
+    const START_CODE: [u8; 3] = [0, 0, 1];
+
+    /// Units may be this many times those that begin otherwise, where these are damaged.
+    const ALIGNED_PER_OTHER: usize = 4;
+
+    /// Counts a unit, of which these are the first bytes.
+    fn add(&mut self, unit: &[u8]) {
+        let [0, 0, 1, 0xe0..=0xef, _, _, _, _, header_bytes, rest @ ..] = unit else {
+            // What is too short to be a header may go on in the next packet.
+            self.headless += usize::from(unit.len() > 8);
+            return;
+        };
+        let contents = rest.get(usize::from(*header_bytes)..).unwrap_or_default();
+        // It may go on in the next packet.
+        let begins =
+            contents.iter().position(|byte| *byte > 0).and_then(|zeros| contents.get(zeros.saturating_sub(2)..));
+        match begins {
+            Some(begins) if begins.starts_with(&Self::START_CODE) => self.aligned += 1,
+            Some(_) => self.others += 1,
+            None => {}
+        }
+    }
+
+    /// Whether some began as others do, until they were overwritten. Of tables and sound, nothing is said.
+    fn are_broken(&self) -> bool {
+        let others = self.others + self.headless;
+        others > 0 && self.aligned >= Self::ALIGNED_PER_OTHER * others
     }
 }

@@ -94,7 +94,7 @@ fn a_file_that_was_cut_short_says_how_many_frames_are_missing() {
 }
 
 /// Bytes that look like nothing.
-fn noise(num_bytes: usize) -> Vec<u8> {
+pub(super) fn noise(num_bytes: usize) -> Vec<u8> {
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     std::iter::successors(Some(1), next).map(|state| (state >> 24) as u8).take(num_bytes).collect()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::clips::{Clips, PICTURE, index, write};
-use super::damage::noticed;
+use super::damage::{noise, noticed};
 use crate::limits::MediaLimits;
 use crate::located::{ArchiveFile, Located};
 use crate::policy::ImagePolicy;
@@ -198,4 +198,110 @@ fn pixels_that_are_missing_of_a_gif_leave_a_trace() {
     let joined = [&bytes[..middle], &bytes[sixth + (middle - fifth)..]].concat();
     let changed = [("a block", whole_block), ("zeros", zeros), ("the middle of two frames", joined)];
     assert_eq!(silent_of(&path, changed), [""; 0]);
+}
+
+/// Where boxes of a kind are in an MP4, and how many bytes each has.
+fn boxes_of(bytes: &[u8], kind: [u8; 4]) -> Vec<(usize, usize)> {
+    let size = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let starts = std::iter::successors(Some(0), |at| Some(at + size(*at)).filter(|next| *next < bytes.len()));
+    starts.filter(|at| bytes[at + 4..at + 8] == kind[..]).map(|at| (at, size(at))).collect()
+}
+
+/// A file with noise in place of some of its bytes.
+fn with_noise(bytes: &[u8], start: usize, end: usize) -> Vec<u8> {
+    [&bytes[..start], &noise(end - start), &bytes[end..]].concat()
+}
+
+#[test]
+fn the_last_fragments_leave_a_trace_where_the_file_lists_them() {
+    let clips = Clips::new();
+    for (name, flags) in
+        [("a.mp4", "empty_moov"), ("b.mp4", "empty_moov+skip_trailer"), ("c.mp4", "dash+global_sidx+delay_moov")]
+    {
+        let encoder = format!("-c:v libx264 -g 10 -pix_fmt yuv420p -movflags frag_keyframe+{flags}");
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        let (last, num_bytes) = *boxes_of(&bytes, *b"moof").last().unwrap();
+        let end = boxes_of(&bytes, *b"mfra").first().map_or(bytes.len(), |list| list.0);
+        let mut changed = vec![("noise over the last moof", with_noise(&bytes, last, last + num_bytes))];
+        if end < bytes.len() {
+            changed.push(("noise over the last fragment", with_noise(&bytes, last, end)));
+            changed.push(("without the last fragment", [&bytes[..last], &bytes[end..]].concat()));
+        }
+        if name == "c.mp4" {
+            changed.push(("cut before the last fragment", bytes[..last].to_vec()));
+        }
+        assert_eq!(silent_of(&path, changed), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_piece_that_is_cut_out_between_clusters_or_tags_leaves_a_trace() {
+    let clips = Clips::new();
+    let path = clips.make("a.webm", &format!("{PICTURE} -c:v libvpx -b:v 300k -g 10 -deadline realtime"));
+    let bytes = std::fs::read(&path).unwrap();
+    let clusters: Vec<usize> = memchr::memmem::find_iter(&bytes, &[0x1f, 0x43, 0xb6, 0x75]).collect();
+    let changed = clusters.windows(2).skip(1).map(|pair| ("cluster", [&bytes[..pair[0]], &bytes[pair[1]..]].concat()));
+    assert_eq!(silent_of(&path, changed), [""; 0]);
+
+    let path = clips.make("a.flv", &format!("{PICTURE} -c:v flv -g 30"));
+    let bytes = std::fs::read(&path).unwrap();
+    // Before a picture are the header of its tag and a byte that names its codec.
+    let starts: Vec<usize> = index(&path).unwrap().packets.iter().map(|packet| packet.position as usize - 12).collect();
+    let changed =
+        [0, 1, 44, 87].map(|number| ("a tag", [&bytes[..starts[number]], &bytes[starts[number + 1]..]].concat()));
+    assert_eq!(silent_of(&path, changed), [""; 0]);
+    let changed = [0, 1, 2, 44, 88].map(|number| ("noise", with_noise(&bytes, starts[number], starts[number + 1])));
+    assert_eq!(silent_of(&path, changed), [""; 0]);
+    let last = ("the last tag", with_noise(&bytes, starts[89], bytes.len()));
+    let codecs = [2, 44].map(|number| ("a codec", with_noise(&bytes, starts[number] + 11, starts[number] + 200)));
+    assert_eq!(silent_of(&path, codecs.into_iter().chain([last])), [""; 0]);
+}
+
+#[test]
+fn a_picture_without_its_header_in_a_transport_stream_leaves_a_trace() {
+    let clips = Clips::new();
+    for (name, encoder) in [
+        ("a.ts", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
+        ("b.ts", "-c:v mpeg2video -bf 2 -g 15"),
+        ("a.m2ts", "-c:v libx264 -bf 0 -g 30 -pix_fmt yuv420p -mpegts_m2ts_mode 1"),
+    ] {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        let pictures: Vec<usize> = memchr::memmem::find_iter(&bytes, &[0, 0, 1, 0xe0]).collect();
+        assert!((85..=92).contains(&pictures.len()), "{}", pictures.len());
+        let changed = [5, 20, 44, 80].map(|number| {
+            let start = pictures[number];
+            ("a picture", with_noise(&bytes, start, start + 40))
+        });
+        assert_eq!(silent_of(&path, changed), [""; 0], "{name}");
+        // After the header, the first start code is overwritten.
+        let changed = [5, 20, 44, 80].map(|number| {
+            let start = pictures[number] + 9 + usize::from(bytes[pictures[number] + 8]);
+            ("a start code", with_noise(&bytes, start, start + 60))
+        });
+        if name != "b.ts" {
+            assert_eq!(silent_of(&path, changed), [""; 0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn packets_of_real_media_that_do_not_follow_each_other_leave_a_trace() {
+    let clips = Clips::new();
+    for encoder in ["rv10", "rv20"] {
+        let path = clips.make("a.rm", &format!("{PICTURE} -c:v {encoder} -g 15"));
+        let bytes = std::fs::read(&path).unwrap();
+        let packets = index(&path).unwrap().packets;
+        let changed = [3, 40, 70].map(|number| packets[number].position as usize + 20).into_iter().flat_map(|start| {
+            [
+                ("a piece", [&bytes[..start], &bytes[start + 300..]].concat()),
+                ("noise", with_noise(&bytes, start, start + 6000)),
+            ]
+        });
+        assert_eq!(silent_of(&path, changed), [""; 0], "{encoder}");
+    }
+    // FFmpeg states ten bytes more than it writes; sound is longer than pictures.
+    let path = clips.make("b.rm", &format!("{PICTURE} -f lavfi -i sine=duration=5 -c:v rv10 -c:a ac3"));
+    assert_eq!(noticed(&path), "");
 }
