@@ -120,7 +120,7 @@ impl TransportForm {
 /// How the units of a stream of pictures begin (ISO/IEC 13818-1, section 2.4.3.6).
 #[derive(Debug, Default)]
 struct Pictures {
-    /// Units with a header whose contents begin with a start code, as encoders of MPEG, H.264 and HEVC have them.
+    /// Units with a time whose contents begin with a start code, as encoders of MPEG, H.264 and HEVC have them.
     aligned: usize,
     /// Those whose contents begin otherwise.
     others: usize,
@@ -137,11 +137,15 @@ impl Pictures {
 
     /// Counts a unit, of which these are the first bytes.
     fn add(&mut self, unit: &[u8]) {
-        let [0, 0, 1, 0xe0..=0xef, _, _, _, _, header_bytes, rest @ ..] = unit else {
+        let [0, 0, 1, 0xe0..=0xef, _, _, _, fields, header_bytes, rest @ ..] = unit else {
             // What is too short to be a header may go on in the next packet.
             self.headless += usize::from(unit.len() > 8);
             return;
         };
+        // One without a time goes on with the picture of the one before.
+        if fields & 0x80 == 0 {
+            return;
+        }
         let contents = rest.get(usize::from(*header_bytes)..).unwrap_or_default();
         // It may go on in the next packet.
         let begins =
