@@ -49,6 +49,7 @@ mod python_package;
 mod readme;
 mod recipes;
 mod remote;
+mod replaced;
 mod report;
 mod robustness;
 mod samples;

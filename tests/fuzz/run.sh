@@ -12,6 +12,7 @@ dictionaries=tests/fuzz/dictionaries
 logs=tests/fuzz/logs
 mkdir -p $corpus/annotations $corpus/archives $corpus/images $logs
 find crates/media/tests/data/images -type f ! -name '*.rgb' ! -name '*.json' -size -64k -exec cp {} $corpus/images/ \;
+python3 tests/fuzz/images.py crates/media/tests/data/images $corpus/images
 python3 - $corpus <<'PYTHON'
 import io, sys, tarfile, zipfile
 from pathlib import Path

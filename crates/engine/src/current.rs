@@ -15,3 +15,16 @@ pub fn check_current(dataset: &DatasetReader) -> Result<(), EngineError> {
     }
     Ok(())
 }
+
+/// What was made of a dataset, unless somebody replaced it since it was opened: what was missing or damaged then is so in neither of
+/// the two.
+///
+/// # Errors
+///
+/// [`EngineError::Overtaken`] if somebody did, or that of the result.
+pub(crate) fn if_current<T>(dataset: &DatasetReader, made: Result<T, EngineError>) -> Result<T, EngineError> {
+    if made.is_err() {
+        check_current(dataset)?;
+    }
+    made
+}

@@ -22,7 +22,7 @@ use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
 use serde::Serialize;
 
-use crate::current::check_current;
+use crate::current::{check_current, if_current};
 use crate::error::EngineError;
 use crate::exported::{Exported, FrameSize, images_of};
 use crate::needle_export::write_lmms_eval;
@@ -112,7 +112,8 @@ impl Export<'_> {
             ExportFormat::VlmEvalKit => {
                 write_vlmevalkit(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
             }
-        }?;
+        };
+        let exported = if_current(self.dataset, exported)?;
         check_current(self.dataset)?;
         // One flush for a million small files.
         staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {

@@ -21,7 +21,7 @@ use manyframe_shards::ShardFormat;
 use manyframe_storage::{Condition, Version, Written};
 
 use crate::content_file::ContentFile;
-use crate::current::check_current;
+use crate::current::{check_current, if_current};
 use crate::error::EngineError;
 use crate::local_place::local_place;
 use crate::verify::tokens::open_formatter;
@@ -36,6 +36,10 @@ const PACK_INDEX: ContentFile = ContentFile { stem: "pack", extension: "parquet"
 ///
 /// [`EngineError::Dataset`] if it cannot be read or written, [`EngineError::Overtaken`] if its manifest was replaced meanwhile.
 pub fn repack(dataset: &DatasetReader, table: &PackTable) -> Result<Manifest, EngineError> {
+    if_current(dataset, repack_opened(dataset, table))
+}
+
+fn repack_opened(dataset: &DatasetReader, table: &PackTable) -> Result<Manifest, EngineError> {
     let mut manifest = dataset.manifest().clone();
     let mut file = manifest.pipeline_with(&BTreeMap::new())?.file;
     file.pack = Some(table.clone());

@@ -186,3 +186,19 @@ proptest! {
         let _ = decode_rgb(&bytes, &limits());
     }
 }
+
+#[test]
+fn a_scan_without_room_for_its_header_is_corrupt() {
+    let jpeg = fixture("baseline.jpg");
+    let scan = jpeg.windows(2).position(|window| window == [0xff, 0xda]).unwrap();
+    for length in 0..6_u8 {
+        // Bytes that are in place of the header of the scan.
+        for before in [0xd9, 0] {
+            let mut damaged = jpeg.clone();
+            damaged[scan + 3] = length;
+            damaged.splice(scan + 4..scan + 4, [before; 3]);
+            let code = code(decode_rgb(&damaged, &MediaLimits::default()));
+            assert_eq!(code, RejectCode::MediaCorrupt, "{length}, {before:#x}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use std::path::PathBuf;
+
 use manyframe_dataset::DatasetError;
 
 /// Why there is no report.
@@ -8,6 +10,12 @@ pub enum ReportError {
     /// The dataset cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A build replaced the dataset while it was read, so that the page would be about two.
+    #[error("{path:?} was replaced in the meantime; try again")]
+    Replaced {
+        /// The manifest.
+        path: PathBuf,
+    },
     /// A drawing cannot be made a picture.
     #[error("cannot draw a picture: {detail}")]
     Drawing {

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{HumanBytes, HumanCount};
 use manyframe_core::RecordId;
-use manyframe_dataset::{DatasetDifference, DatasetError, DatasetReader, LedgerRow};
+use manyframe_dataset::{DatasetDifference, DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
@@ -66,8 +66,20 @@ struct Report {
 /// The page of a dataset.
 ///
 /// # Errors
-/// If a file of the dataset is missing or damaged.
+/// If a file of the dataset is missing or damaged; [`ReportError::Replaced`] if it, or the one that it is compared with, was replaced
+/// since it was opened.
 pub fn report(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<String, ReportError> {
+    let page = page(dataset, options);
+    for dataset in options.against.into_iter().chain([dataset]) {
+        // What is missing or damaged then is so in neither dataset.
+        if dataset.is_replaced()? {
+            return Err(ReportError::Replaced { path: dataset.location().join(MANIFEST_FILE) });
+        }
+    }
+    page
+}
+
+fn page(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<String, ReportError> {
     let counts = Counts::of(dataset, options)?;
     let losses = Losses::read(dataset)?;
     let named = losses.iter().flat_map(Losses::ids).chain(counts.duplicates.kept()).collect();

@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     let shown = &positions[positions.len().min(2) - 1..];
     let part = (shown[0], shown[shown.len() - 1] + 1);
     let request = ClipRequest { index: &index, part, positions: shown };
-    if let Ok(Some(delivered)) = deliver_clip(&input, request, &policy.limits) {
+    if let Ok(Some(delivered)) = deliver_clip(&input, request, &policy.limits, &mut ()) {
         check_clip(&delivered.clip, &delivered.frames, &policy.limits).expect("it was decoded");
     }
 });

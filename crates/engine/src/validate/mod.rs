@@ -22,7 +22,7 @@ use manyframe_validate::measure::{
 };
 
 use crate::content_file::ContentFile;
-use crate::current::check_current;
+use crate::current::{check_current, if_current};
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
 use journal::journal_path;
@@ -87,7 +87,8 @@ pub(crate) fn validate_staged(
 /// and the tokenizer is missing, [`EngineError::Dataset`] if the dataset cannot be read, [`EngineError::DifferentModels`] if
 /// machines ran it on different devices, and the errors of the engine.
 pub fn validate(request: &ValidateRequest, on: ValidateOn<'_>) -> Result<Report, EngineError> {
-    validate_dataset(&DatasetReader::open(&request.dataset)?, request, on)
+    let dataset = DatasetReader::open(&request.dataset)?;
+    if_current(&dataset, validate_dataset(&dataset, request, on))
 }
 
 /// As [`validate`], of a dataset that is open; its directory is where its location is.

@@ -17,7 +17,7 @@ use super::journal::journal_path;
 use super::questions::DatasetQuestions;
 use super::samples::tokens_per_image;
 use crate::content_file::ContentFile;
-use crate::current::check_current;
+use crate::current::{check_current, if_current};
 use crate::error::EngineError;
 
 /// The table of the scores, which their report names.
@@ -53,8 +53,17 @@ pub fn score_needles(
     meter: &dyn Meter,
 ) -> Result<NeedleReport, EngineError> {
     let dataset = DatasetReader::open(&request.dataset)?;
-    let questions = DatasetQuestions::open(&dataset, &request.variables)?;
-    let tokens_per_image = tokens_per_image(&dataset)?;
+    if_current(&dataset, score(&dataset, request, executor, meter))
+}
+
+fn score(
+    dataset: &DatasetReader,
+    request: &NeedleRequest,
+    executor: Executor<'_>,
+    meter: &dyn Meter,
+) -> Result<NeedleReport, EngineError> {
+    let questions = DatasetQuestions::open(dataset, &request.variables)?;
+    let tokens_per_image = tokens_per_image(dataset)?;
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let how = serde_json::json!(open.facts).to_string();
     let key = Digest::of_fields([&questions.digest().0[..], how.as_bytes()]);
@@ -72,7 +81,7 @@ pub fn score_needles(
     })?;
     executor.progress.finish(Step::Validate);
     let mut report = NeedleReport::new(&measures, open.facts, usage);
-    check_current(&dataset)?;
+    check_current(dataset)?;
     write(dataset.location(), &measures, &mut report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)

@@ -131,6 +131,18 @@ fn verify_in(
     on: Option<(&dyn Engine, &Path)>,
     executor: Executor<'_>,
 ) -> Result<Verification, EngineError> {
+    let found = find(dataset, options, on, executor);
+    // What is missing or differs is then no fault of either dataset.
+    check_current(dataset)?;
+    found
+}
+
+fn find(
+    dataset: &DatasetReader,
+    options: &VerifyOptions,
+    on: Option<(&dyn Engine, &Path)>,
+    executor: Executor<'_>,
+) -> Result<Verification, EngineError> {
     let file = dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
     let mut findings = Findings::default();
     let mut found = Verification::default();
@@ -176,8 +188,6 @@ fn verify_in(
     if let Some(replanned) = replanned {
         replanned.remove();
     }
-    // What is missing or differs is then no fault of either dataset.
-    check_current(dataset)?;
     checked?;
     found.unchecked.extend(bytes.unchecked());
     Ok(found)

@@ -120,7 +120,11 @@ pub(crate) fn with_usual_scans(bytes: &[u8], header: &JpegHeader) -> Option<Vec<
         let start = header.scan_start + start + 2;
         let Some(length) = bytes.get(start..).and_then(|segment| segment.first_chunk()) else { break };
         let end = start + usize::from(u16::from_be_bytes(*length));
-        let Some(stated) = end.checked_sub(ALL.len()).and_then(|at| bytes.get(at..end)) else { break };
+        // One that is too short for its length and these would have the marker in their place.
+        if end < start + size_of_val(length) + ALL.len() {
+            break;
+        }
+        let Some(stated) = bytes.get(end - ALL.len()..end) else { break };
         if stated != ALL
             && let Some(target) = usual.get_or_insert_with(|| bytes.to_vec()).get_mut(end - ALL.len()..end)
         {
