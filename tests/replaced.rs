@@ -131,7 +131,7 @@ fn what_a_model_measured_is_not_put_beside_another_dataset() {
         variables: BTreeMap::new(),
     };
     let progress = BuildsAt(Step::Validate, Mutex::new(Some(&workshop)));
-    let engine = LocalEngine::default();
+    let engine = LocalEngine;
     let executor = Executor { pool: &pool(), progress: &progress };
     let on = ValidateOn { engine: &engine, executor, meter: &StoppedMeter };
     assert!(is_overtaken(validate(&request, on)));
