@@ -30,7 +30,7 @@ pub(super) struct WordCache {
 pub(super) struct PartCounts(FxHashMap<Box<str>, u32>);
 
 /// Short words before a space whose hashes are nearly the same, in one line of a processor's cache. Each word has a way of
-/// its own, and moves to another when a newer word has the same.
+/// its own, and moves to another when a newer word has the same; it moves back when it is looked up again.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct CacheLine([ShortWord; NUM_WAYS]);
@@ -98,18 +98,15 @@ impl WordCache {
         known.is_same_word(word).then(|| known.num_tokens())
     }
 
-    /// How many tokens a whole word has, if it is known as a word before a space.
-    pub(super) fn get_short(&self, word: &str) -> Option<usize> {
-        self.num_tokens(ShortWord::new(word, 0)?)
-    }
-
-    #[inline]
-    fn num_tokens(&self, word: ShortWord) -> Option<usize> {
+    /// How many tokens a whole word has, if it is known as a word before a space. It gets back its own way, so that of words with the same
+    /// way the one that is more frequent is there most of the time.
+    pub(super) fn get_short(&mut self, word: &str) -> Option<usize> {
+        let word = ShortWord::new(word, 0)?;
         let (line, way) = word.line_and_way();
-        let CacheLine(line) = &self.short[line];
-        // Most words are in their own way, so the processor nearly always predicts the first comparison correctly.
-        let known = (0..NUM_WAYS).map(|nth| line[way ^ nth]).find(|known| known.is_same_word(word))?;
-        Some(known.num_tokens())
+        let CacheLine(line) = &mut self.short[line];
+        let found = (0..NUM_WAYS).map(|nth| way ^ nth).find(|&other| line[other].is_same_word(word))?;
+        line.swap(way, found);
+        Some(line[way].num_tokens())
     }
 
     /// Remembers a word after which a space would start another one, if it is short.
@@ -230,8 +227,23 @@ mod tests {
         assert!(of_line.len() > NUM_WAYS);
         for (index, &number) in of_line.iter().enumerate() {
             cache.insert_to_space(&word(number), 1);
-            let is_known = |number| cache.get_short(&word(number)).is_some();
-            assert_eq!(of_line.iter().filter(|&&number| is_known(number)).count(), NUM_WAYS.min(index + 1));
+            let num_known = of_line.iter().filter(|&&number| cache.get_short(&word(number)).is_some()).count();
+            assert_eq!(num_known, NUM_WAYS.min(index + 1));
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_seen_again_gets_back_its_own_way() {
+        let mut cache = WordCache::default();
+        let word = |number: usize| format!(" {number:08}");
+        let place_of = |number| ShortWord::new(&word(number), 0).unwrap().line_and_way();
+        let second = (1..1_000_000).find(|&number| place_of(number) == place_of(0)).unwrap();
+        cache.insert_to_space(&word(0), 3);
+        cache.insert_to_space(&word(second), 4);
+        for (moved, num_tokens) in [(0, 3), (second, 4)] {
+            assert_eq!(first_in_window(&cache, &word(moved)), None);
+            assert_eq!(cache.get_short(&word(moved)), Some(num_tokens));
+            assert_eq!(first_in_window(&cache, &word(moved)), Some((9, num_tokens)));
         }
     }
 
