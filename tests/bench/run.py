@@ -2,8 +2,8 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads cores memory video json plan plan10m sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
-plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
+Jobs: tiles threads cores memory video json plan plan10m plan100m sizes pack loaders, all but plan100m unless some are named; BEFORE=MANYFRAME adds
+the job `before`, which runs tiles, video, json and plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
 
@@ -342,9 +342,18 @@ def many_pipeline(sources: int, per_source: int) -> Path:
 
 def job_plan10m(manyframe: str) -> None:
     """A change of one ratio over ten million indexed records, half of them with an image: what a record costs in memory."""
+    plans_again(manyframe, ((2, 500_000), (10, 1_000_000)), min(REPEATS, 3))
+
+
+def job_plan100m(manyframe: str) -> None:
+    """The same over a hundred million records, once. Takes about an hour, 80 GB of disk and 9 GiB of memory."""
+    plans_again(manyframe, ((100, 1_000_000),), 1)
+
+
+def plans_again(manyframe: str, mixes: tuple, repeats: int) -> None:
     out = WORK / "many-out"
     rows = []
-    for sources, per_source in ((2, 500_000), (10, 1_000_000)):
+    for sources, per_source in mixes:
         number = sources * per_source
         path = many_pipeline(sources, per_source)
         text, takes = path.read_text(), iter(range(per_source * 6 // 10, 0, -1))
@@ -354,7 +363,7 @@ def job_plan10m(manyframe: str) -> None:
             return [manyframe, "plan", path, "--output", out, "--quiet", "--threads", 1]
 
         indexing = measure(plan())
-        run = side_by_side({"again": plan}, min(REPEATS, 3))["again"]
+        run = side_by_side({"again": plan}, repeats)["again"]
         rows.append([f"{number:,} records", f"{run.wall_s:.1f}", f"{run.cpu_s:.1f}", f"{run.peak_mib:.0f}", f"{run.peak_mib * 2**20 / number:.0f}", f"{indexing.cpu_s:.1f}"])
         shutil.rmtree(f"{out}.work", ignore_errors=True)
     header = ["", "seconds", "CPU seconds", "peak MiB", "bytes a record", "CPU seconds of the first plan"]
@@ -547,11 +556,11 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "cores": job_cores, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "plan10m": job_plan10m, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "cores": job_cores, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "plan10m": job_plan10m, "plan100m": job_plan100m, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
     manyframe = str(Path(sys.argv[1]).resolve())
     if "BEFORE" in os.environ:
         jobs["before"] = job_before
-    wanted = sys.argv[2:] or list(jobs)
+    wanted = sys.argv[2:] or [name for name in jobs if name != "plan100m"]
     WORK.mkdir(parents=True, exist_ok=True)
     for name in wanted:
         jobs[name](manyframe)
