@@ -22,7 +22,8 @@ pub(super) fn flv_duration_s(head: &[u8]) -> Option<f64> {
     stated(head, b"duration\0")
 }
 
-/// Whether something that is no tag is between tags, or in place of the last ones, or pictures are said to be of several codecs. What follows the last tag is no part of the file.
+/// Whether something that is no tag is between tags, or in place of the last ones, or pictures are said to be of several codecs.
+/// What follows the last tag is no part of the file.
 pub(super) fn is_flv_broken(source: &ByteSource) -> io::Result<bool> {
     let tags = Tags::read(source)?;
     if tags.has_several_codecs {
