@@ -22,7 +22,7 @@ use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
 use serde::Serialize;
 
-use crate::current::{check_current, if_current};
+use crate::current::check_current;
 use crate::error::EngineError;
 use crate::exported::{Exported, FrameSize, images_of};
 use crate::needle_export::write_lmms_eval;
@@ -113,8 +113,9 @@ impl Export<'_> {
                 write_vlmevalkit(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
             }
         };
-        let exported = if_current(self.dataset, exported)?;
+        // What is missing or damaged may be so in neither of two datasets.
         check_current(self.dataset)?;
+        let exported = exported?;
         // One flush for a million small files.
         staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
             io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
