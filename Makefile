@@ -2,7 +2,7 @@
 # What is installed or downloaded goes to .env/ and target/; what is built goes to out/.
 
 CARGO ?= cargo
-TARGET = $(or $(CARGO_TARGET_DIR),target)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help setup demo test wheel clients browser chaos cluster stores parity lint bench fuzz structure schemas clean
@@ -116,12 +116,16 @@ lint: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependency rules (deny.toml) not checked'; fi
 
+# With FFmpeg in the program, as in the wheel: its peers bring theirs, too.
+bench: export FFMPEG_DIR = $(CURDIR)/.env/ffmpeg
+bench: export CARGO_TARGET_DIR = $(abspath $(TARGET))/wheel
 bench: setup
-	$(CARGO) build --release --locked
+	tests/setup/ffmpeg.sh $(FFMPEG_DIR)
+	$(CARGO) build --release --locked --features manyframe-media/static-ffmpeg
 	tests/setup/python.sh .env/python bench
 	$(if $(filter-out loaders,$(JOB)),,tests/setup/python.sh .env/python loaders)
 	python3 pipelines/demo/fetch.py .env/demo
-	python3 tests/bench/run.py $(TARGET)/release/manyframe $(JOB)
+	python3 tests/bench/run.py $(CARGO_TARGET_DIR)/release/manyframe $(JOB)
 
 fuzz: setup
 	tests/fuzz/run.sh $(or $(SECONDS),60)

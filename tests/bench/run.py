@@ -109,9 +109,15 @@ def tiles_pipeline(times: int = 1, overview: str = "") -> Path:
     return pipeline(f"tiles-{times}{overview}", source, tiles)
 
 
+def released(*what: str) -> Path:
+    """The directory in which cargo has built `what`, with FFmpeg from FFMPEG_DIR linked in if it is named."""
+    features = ["--features", "manyframe-media/static-ffmpeg"] if "FFMPEG_DIR" in os.environ else []
+    subprocess.run(["cargo", "build", "--locked", "-q", "--release", *what, *features], check=True, cwd=ROOT)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+
+
 def built_example(package: str, example: str) -> Path:
-    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", package, "--example", example], check=True, cwd=ROOT)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / example
+    return released("-p", package, "--example", example) / "examples" / example
 
 
 def libjpeg_floor() -> Path:
@@ -527,8 +533,7 @@ def python_package() -> Path:
     if "MANYFRAME_WHEEL" in os.environ:
         module = next(Path(os.environ["MANYFRAME_WHEEL"]).glob("lib/python3*/site-packages/manyframe/_native*.so"))
     else:
-        subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-python"], check=True, cwd=ROOT)
-        module = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "libmanyframe_python.so"
+        module = released("-p", "manyframe-python") / "libmanyframe_python.so"
     subprocess.run([ROOT / "tests/setup/package.sh", module, WORK / "package"], check=True)
     return WORK / "package"
 
