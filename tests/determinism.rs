@@ -1,9 +1,11 @@
 //! Promise: the same inputs give the same bytes, at any number of threads, on any engine, after any crash.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use manyframe_base::{Executor, NoProgress};
+use manyframe_plan::{Context, LeftByPlan, PlanRequest, Reuse, make, make_index};
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, contents_below, llava, manyframe, photo, run, stdout};
@@ -40,6 +42,44 @@ fn one_two_and_four_threads_give_the_same_bytes() {
     for threads in ["2", "4"] {
         let again = workshop.build_with(&["--threads", threads, "--fresh"], 0);
         assert_eq!(files_of(&again.dataset), first, "{threads} threads");
+    }
+}
+
+/// The files of a plan that takes at most so much memory, as the library makes it.
+fn plan_files(pipeline: &Path, work: &Path, memory_bytes: Option<u64>) -> Vec<(String, Vec<u8>)> {
+    let text = std::fs::read_to_string(pipeline).unwrap();
+    let context = Context::open(manyframe_pipeline::parse(&text, pipeline, &[]).unwrap()).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let executor = Executor { pool: &pool, progress: &NoProgress };
+    let index = make_index(&context, work, executor).unwrap();
+    let left_by = |_: &Path| LeftByPlan::default();
+    let request = PlanRequest { work, reuse: Reuse::Nothing, left_by, memory_bytes };
+    let made = make(&context, &index, request, executor).unwrap();
+    let files = contents_below(&made.directory);
+    // The next one is not read from there.
+    std::fs::remove_dir_all(made.directory).unwrap();
+    files
+}
+
+#[test]
+fn a_plan_beyond_memory_is_the_same() {
+    for (order, shards) in [("shuffled", "by_layout"), ("by_length", "mixed"), ("interleaved", "by_layout")] {
+        let mut workshop = workshop(60);
+        let tables =
+            format!("[mix]\norder = \"{order}\"\n[pack]\nmax_tokens = 4096\n[output]\nshards = \"{shards}\"\n");
+        workshop.head = workshop.head.replace("[output]\n", &tables);
+        // Some are drawn three times, some twice.
+        let text =
+            |n: u32| vec![json!({"from": "human", "value": format!("{n}?")}), json!({"from": "gpt", "value": "Yes."})];
+        let texts: Vec<Value> = (0..40).map(|n| json!({"id": n, "conversations": text(n)})).collect();
+        workshop.add_source("texts", "text", &json!(texts), "repeat = 2.4");
+        let (pipeline, work) = (PathBuf::from(workshop.pipeline()), workshop.path("plans.work"));
+        // A plan says how much of its index was made for it.
+        plan_files(&pipeline, &work, None);
+        let in_memory = plan_files(&pipeline, &work, None);
+        assert!(in_memory.iter().filter(|(path, _)| path.starts_with("tasks/")).count() > 5, "{order}");
+        assert_eq!(plan_files(&pipeline, &work, Some(1 << 40)), in_memory, "{order}");
+        assert_eq!(plan_files(&pipeline, &work, Some(0)), in_memory, "{order}");
     }
 }
 

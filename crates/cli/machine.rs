@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use manyframe_base::memory_bytes;
 use manyframe_validate::measure::Meter;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
@@ -73,16 +74,6 @@ pub(crate) fn limit_memory() {
     if let Some(bytes) = memory_bytes() {
         _ = setrlimit(Resource::Data, limit(Some(bytes)));
     }
-}
-
-/// Memory of this machine, or less if a control group limits it.
-fn memory_bytes() -> Option<u64> {
-    let kib = number_after("/proc/meminfo", "MemTotal:")?;
-    let group = fs::read_to_string("/proc/self/cgroup").ok();
-    let group = group.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("0::/")));
-    let limit = group.and_then(|group| fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.max")).ok());
-    let limit = limit.and_then(|text| text.trim().parse::<u64>().ok());
-    Some(limit.unwrap_or(u64::MAX).min(kib << 10))
 }
 
 /// This process since some moment.

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use manyframe_base::files::{free_bytes, parent_directory};
 use manyframe_base::in_flight::InFlight;
-use manyframe_base::{Executor, Step};
+use manyframe_base::{Executor, Step, memory_bytes};
 use manyframe_dataset::{DatasetReader, Excess, Manifest, ShardEntry};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{
@@ -317,7 +317,7 @@ impl IndexedBuild {
         let changed = names.zip(index.changed.iter().cloned());
         let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
-        let request = PlanRequest { work: work.path(), reuse, left_by: list_left };
+        let request = PlanRequest { work: work.path(), reuse, left_by: list_left, memory_bytes: memory_bytes() };
         let MadePlan { plan, directory } = manyframe_plan::make(&context, &index, request, executor)?;
         let open = OpenPlan { context, plan, directory, is_elsewhere: false, store };
         Ok(PlannedBuild { changed_media, open, opened_s, work, options: options.commit, run: None })

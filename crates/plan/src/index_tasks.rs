@@ -73,7 +73,7 @@ impl IndexTask {
         }
         if self.fingerprints.is_some() {
             // Ids that are made unique among all files may differ: these few are made again where the plan is.
-            let candidates = Candidates::read(context, &[file])?;
+            let candidates = Candidates::read(context, &[file], (work, None))?;
             Fingerprints::read_or_make(context, &candidates, executor)?;
         }
         Ok(())

@@ -30,6 +30,8 @@
 //! Plan a file:
 //!
 //! ```
+//! use std::path::Path;
+//!
 //! use manyframe_base::{Executor, NoProgress};
 //! use manyframe_plan::{Context, LeftByPlan, PlanRequest, Reuse, make, make_index};
 //!
@@ -60,7 +62,9 @@
 //! let executor = Executor { pool: &pool, progress: &NoProgress };
 //! let work = folder.path().join("questions.work");
 //! let index = make_index(&context, &work, executor)?;
-//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged, left_by: |_| LeftByPlan::default() }, executor)?;
+//! let left_by = |_: &Path| LeftByPlan::default();
+//! let request = PlanRequest { work: &work, reuse: Reuse::Unchanged, left_by, memory_bytes: None };
+//! let made = make(&context, &index, request, executor)?;
 //! assert_eq!(made.plan.total().num_samples, 1);
 //! assert_eq!(made.plan.tasks.len(), 1);
 //! # Ok(())

@@ -10,7 +10,7 @@ use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirector
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{MANIFEST_FILE, PackSummary};
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
-use manyframe_samplers::{Drawn, Rows};
+use manyframe_samplers::Drawn;
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
@@ -44,6 +44,9 @@ pub struct PlanRequest<'a> {
     pub reuse: Reuse,
     /// Says what the finished tasks in the directory of another plan left.
     pub left_by: fn(&Path) -> LeftByPlan,
+    /// Memory that the plan may take, if it is bounded: more records than fit are in files of the work directory while it is made. The
+    /// plan is the same.
+    pub memory_bytes: Option<u64>,
 }
 
 /// A plan and the directory that it is kept in.
@@ -134,7 +137,7 @@ pub fn make(
     request: PlanRequest<'_>,
     executor: Executor<'_>,
 ) -> Result<MadePlan, PlanError> {
-    let PlanRequest { work, reuse, left_by } = request;
+    let PlanRequest { work, reuse, left_by, memory_bytes } = request;
     let digits = index.keys.plan.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
@@ -144,7 +147,7 @@ pub fn make(
         tracing::warn!(plan = %directory.display(), "a damaged plan is made again, and its tasks are run again");
         std::fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
     }
-    let mut candidates = Candidates::read(context, &index.files)?;
+    let mut candidates = Candidates::read(context, &index.files, (work, memory_bytes))?;
     let samples = decide((context, work), &mut candidates, executor)?;
     let draft = DecidedPlan { context, candidates: &candidates, samples: &samples };
     let mut plan = draft.plan(index);
@@ -175,13 +178,13 @@ fn pack_summary(
     if file.pack.is_none() {
         return Ok(None);
     }
-    let rows = candidates.into_rows();
-    let sample = |drawn: &Drawn| {
-        let IndexRow { source, cost, num_turns, .. } = rows.row(drawn.position());
+    let (rows, delivery) = (candidates.into_rows(), samples.delivery);
+    let sample = |position| {
+        let IndexRow { source, cost, num_turns, .. } = delivery.row(&rows, position);
         PackSample::new(source, &cost, num_turns)
     };
-    let to_pack: PackSamples = samples.ordered.iter().map(sample).collect();
-    drop((rows, samples));
+    let to_pack: PackSamples = (0..delivery.num_samples()).map(sample).collect();
+    drop((rows, delivery));
     Ok(pack_samples(file, to_pack, context.prompt_overhead()?)?.map(|packing| packing.summary))
 }
 
@@ -360,9 +363,10 @@ impl DecidedPlan<'_> {
         reusable: &ReusableSamples,
         reuse: &mut IndexVec<SourceIndex, SourceReuse>,
     ) -> PlannedSample {
-        let drawn = self.samples.at(position);
-        let (row, location) = (self.candidates.row(drawn.position()), self.candidates.location(drawn.position()));
-        let found = reusable.find(&row, drawn.repetition);
+        let (candidates, delivery) = (self.candidates, &self.samples.delivery);
+        let Drawn { repetition, .. } = delivery.at(position);
+        let (row, location) = (delivery.row(candidates.rows(), position), delivery.location(candidates, position));
+        let found = reusable.find(&row, repetition);
         if let Some(of_source) = reuse.get_mut(row.source) {
             of_source.count(found.as_ref().err().copied(), || {
                 let changed = reusable.changed_medium(row.id).map(str::to_owned);
@@ -373,7 +377,7 @@ impl DecidedPlan<'_> {
             position: position.into(),
             record: location.record,
             record_id: row.id,
-            repetition: drawn.repetition,
+            repetition,
             source: row.source,
             origin: location.origin,
             cost: row.cost,

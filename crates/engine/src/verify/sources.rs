@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::in_flight::InFlight;
-use manyframe_base::{Executor, StagedDirectory};
+use manyframe_base::{Executor, StagedDirectory, memory_bytes};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{
     DatasetError, DatasetReader, DecontaminationSummary, LEDGER_FILE, LedgerRow, NeedlesEntry, ShardName,
@@ -79,7 +79,8 @@ impl Replanned {
             let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
             watched.map_err(|error| with_causes(&error))?;
         }
-        let request = PlanRequest { work: &scratch, reuse: Reuse::Nothing, left_by: |_| LeftByPlan::default() };
+        let left_by = |_: &Path| LeftByPlan::default();
+        let request = PlanRequest { work: &scratch, reuse: Reuse::Nothing, left_by, memory_bytes: memory_bytes() };
         let made = manyframe_plan::make_index(&context, &scratch, executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;

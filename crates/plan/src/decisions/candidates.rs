@@ -1,10 +1,13 @@
 //! Every record that could be measured: what samplers see of it, where it is, and what is decided about it.
 //!
-//! There is one for every record of a plan, so that all of it is packed: 77 bytes each, and 8 more until duplicates are found.
+//! There is one for every record of a plan, so that all of it is packed: 77 bytes each, and 8 more until duplicates are found. Where
+//! that is too much for memory, it is in files, and whatever looks at many rows does so in their order.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::{Column, ColumnPlace};
 use manyframe_core::{IndexRow, IndexVec, Origin, RecordId, RecordIndex, RejectCode, Rejection, SourceIndex, Total};
 use manyframe_dataset::SourceBudget;
 use manyframe_pipeline::StratifyBy;
@@ -27,9 +30,11 @@ use crate::reduction::LengthReduction;
 ///
 /// Rows, origins and decisions have one length, and so have subsets if there are any.
 pub(crate) struct Candidates {
+    /// Where the files of what is kept of rows are, if it is not in memory.
+    directory: Option<PathBuf>,
     rows: PackedRows,
     /// A signature of what each row says and shows, until duplicates are found.
-    signatures: Vec<u64>,
+    signatures: Column<u64>,
     origins: PackedOrigins,
     /// How records are shortened, by row, ascending; most are not.
     reductions: Vec<(u32, LengthReduction)>,
@@ -63,17 +68,30 @@ pub(crate) struct FileRows {
 }
 
 impl Candidates {
-    /// Reads the index files of a pipeline, in order.
-    pub(crate) fn read(context: &Context, files: &[IndexFile]) -> Result<Self, PlanError> {
+    /// Reads the index files of a pipeline, in order. What is kept of rows is in files of a directory if it would take more than half of
+    /// so much memory: the other half is for what is drawn.
+    pub(crate) fn read(
+        context: &Context,
+        files: &[IndexFile],
+        (directory, memory_bytes): (&Path, Option<u64>),
+    ) -> Result<Self, PlanError> {
+        const BYTES_PER_ROW: u64 = 85;
+        let mut num_rows = 0_usize;
+        for file in files {
+            num_rows = num_rows.saturating_add(num_entries(&file.path)?);
+        }
+        let fits = memory_bytes.is_none_or(|most| (num_rows as u64).saturating_mul(BYTES_PER_ROW) <= most / 2);
+        let place = if fits { ColumnPlace::Memory } else { ColumnPlace::Files(directory) };
         let budget = |open: &OpenSource| SourceBudget {
             name: open.table.name.clone(),
             kind: open.table.kind.as_str().to_owned(),
             ..SourceBudget::default()
         };
         let candidates = Self {
-            rows: PackedRows::default(),
-            signatures: Vec::new(),
-            origins: PackedOrigins::default(),
+            directory: (!fits).then(|| directory.to_owned()),
+            rows: PackedRows::with_capacity(place, num_rows)?,
+            signatures: Column::with_capacity(place, num_rows)?,
+            origins: PackedOrigins::with_capacity(place, num_rows)?,
             reductions: Vec::new(),
             subsets: Vec::new(),
             rows_before_rejects: Vec::new(),
@@ -85,26 +103,18 @@ impl Candidates {
         let is_by_subset = |open: &OpenSource| open.table.stratify == Some(StratifyBy::Subset);
         let subsets = context.sources.iter().any(is_by_subset).then(FxHashMap::default);
         let mut reading = Reading { candidates, subsets, reject_ids: Vec::new(), next_record: RecordIndex(0) };
-        reading.candidates.reserve(files)?;
         for file in files {
             reading.add_file(file)?;
         }
         let Reading { mut candidates, reject_ids, .. } = reading;
         candidates.renamed_rejects = candidates.rows.make_ids_unique(&reject_ids);
-        candidates.decisions = PackedDecisions::none(candidates.num_rows());
+        candidates.decisions = PackedDecisions::none(place, candidates.num_rows())?;
         Ok(candidates)
     }
 
-    fn reserve(&mut self, files: &[IndexFile]) -> Result<(), PlanError> {
-        let mut num_rows = 0_usize;
-        for file in files {
-            num_rows = num_rows.saturating_add(num_entries(&file.path)?);
-        }
-        self.rows.reserve(num_rows);
-        self.origins.reserve(num_rows);
-        // As of rows.
-        _ = self.signatures.try_reserve_exact(num_rows);
-        Ok(())
+    /// Where the files of what is kept of rows are, if it is not in memory.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// The rows alone.
@@ -118,7 +128,7 @@ impl Candidates {
     }
 
     /// The signatures of all rows: equal for those that might be duplicates. They are only needed once.
-    pub(crate) fn take_signatures(&mut self) -> Vec<u64> {
+    pub(crate) fn take_signatures(&mut self) -> Column<u64> {
         std::mem::take(&mut self.signatures)
     }
 
@@ -154,6 +164,11 @@ impl Candidates {
         }
     }
 
+    /// Where the records of all rows were read.
+    pub(crate) fn origins(&self) -> &PackedOrigins {
+        &self.origins
+    }
+
     /// Where the record of a row was read.
     pub(crate) fn origin(&self, row: usize) -> Origin {
         self.origins.of(row)
@@ -172,7 +187,12 @@ impl Candidates {
     }
 
     pub(crate) fn location(&self, row: usize) -> RecordLocation {
-        RecordLocation { record: self.record(row), origin: self.origin(row), reduction: self.reduction(row) }
+        self.location_at(row, self.origin(row))
+    }
+
+    /// The location of a row whose origin is known.
+    pub(crate) fn location_at(&self, row: usize, origin: Origin) -> RecordLocation {
+        RecordLocation { record: self.record(row), origin, reduction: self.reduction(row) }
     }
 
     /// The number of the subset of a row among all that were seen. The same for all rows unless a source is stratified by it.

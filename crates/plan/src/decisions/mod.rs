@@ -9,6 +9,7 @@
 pub(crate) mod candidates;
 pub(crate) mod decontamination;
 mod delivered;
+pub(crate) mod delivery;
 mod draw;
 mod duplicates;
 mod exact;
@@ -26,11 +27,11 @@ use std::path::Path;
 
 use manyframe_base::Executor;
 use manyframe_dataset::DecontaminationSummary;
-use manyframe_samplers::Drawn;
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
 use crate::decisions::decontamination::{Contaminated, find_contaminated};
+use crate::decisions::delivery::Delivery;
 use crate::decisions::draw::draw;
 use crate::decisions::duplicates::{remove_exact_duplicates, remove_near_duplicates};
 use crate::decisions::filters::apply_filters;
@@ -41,19 +42,11 @@ use crate::error::PlanError;
 /// The samples of a plan.
 pub(crate) struct DecidedSamples {
     /// Every sample, in the order of delivery.
-    pub(crate) ordered: Vec<Drawn>,
+    pub(crate) delivery: Delivery,
     /// The samples of each task.
     pub(crate) tasks: Vec<TaskSamples>,
     /// What they were compared with, if there is anything that no sample may show.
     pub(crate) decontamination: Option<DecontaminationSummary>,
-}
-
-impl DecidedSamples {
-    /// The sample at a position in the order of delivery.
-    #[expect(clippy::indexing_slicing, reason = "tasks hold positions in `ordered` only")]
-    pub(crate) fn at(&self, position: u32) -> Drawn {
-        self.ordered[position as usize]
-    }
 }
 
 /// Decides about every candidate, and completes the budgets of the sources.
@@ -87,7 +80,7 @@ pub(crate) fn decide(
     candidates.count_undecided(|budget| &mut budget.available);
     let drawn = draw(context, candidates)?;
     let file = &context.pipeline.file;
-    let ordered = file.mix.order.arrange(candidates.rows(), drawn, file.seed);
-    let tasks = cut_tasks(&file.output, candidates, &ordered);
-    Ok(DecidedSamples { ordered, tasks, decontamination })
+    let delivery = Delivery::new(candidates, file.mix.order.arrange(candidates.rows(), drawn, file.seed))?;
+    let tasks = cut_tasks(&file.output, candidates.rows(), &delivery);
+    Ok(DecidedSamples { delivery, tasks, decontamination })
 }

@@ -1,14 +1,16 @@
 //! Where records are, in 16 bytes each: the file of an origin is that of the records before it, most of the time.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use manyframe_base::{Arrangement, Column, ColumnPlace, FileError};
 use manyframe_core::{Origin, Position};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Packed origins, in the order of rows.
 #[derive(Debug, Default)]
 pub(crate) struct PackedOrigins {
-    positions: Vec<PackedPosition>,
+    positions: Column<PackedPosition>,
     /// The first row of each run of rows from one file, and the number of that file.
     runs: Vec<(u32, u32)>,
     files: Vec<Arc<str>>,
@@ -16,6 +18,10 @@ pub(crate) struct PackedOrigins {
     /// Positions with numbers that are too large to be packed.
     large: Vec<Position>,
 }
+
+/// Positions of origins in another order than that of rows.
+#[derive(Debug)]
+pub(crate) struct ArrangedOrigins(Column<PackedPosition>);
 
 #[derive(Debug, Clone, Copy)]
 struct PackedPosition {
@@ -31,10 +37,9 @@ const FILE: u32 = u32::MAX - 1;
 const LARGE: u32 = u32::MAX - 2;
 
 impl PackedOrigins {
-    /// Makes room for so many origins at once.
-    pub(crate) fn reserve(&mut self, num_rows: usize) {
-        // Only a hint: a footer that claims too many rows is noticed when they are read.
-        _ = self.positions.try_reserve_exact(num_rows);
+    /// Without origins, with room for so many.
+    pub(crate) fn with_capacity(place: ColumnPlace<'_>, num_rows: usize) -> Result<Self, FileError> {
+        Ok(Self { positions: Column::with_capacity(place, num_rows)?, ..Self::default() })
     }
 
     /// Appends the origin of the next row.
@@ -76,17 +81,37 @@ impl PackedOrigins {
         }
     }
 
+    /// The positions of the rows in another order, in files of a directory.
+    pub(crate) fn arranged(&self, order: &Arrangement, directory: &Path) -> Result<ArrangedOrigins, FileError> {
+        Ok(ArrangedOrigins(self.positions.arranged(order, directory)?))
+    }
+
     /// The origin of a row.
     ///
     /// # Panics
     ///
     /// If there is no such row.
+    #[expect(clippy::indexing_slicing, reason = "documented")]
+    pub(crate) fn of(&self, row: usize) -> Origin {
+        self.unpacked(row, self.positions[row])
+    }
+
+    /// The origin of a row, which is at a position in another order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row or position.
+    #[expect(clippy::indexing_slicing, reason = "documented")]
+    pub(crate) fn of_arranged(&self, row: usize, arranged: &ArrangedOrigins, position: usize) -> Origin {
+        self.unpacked(row, arranged.0[position])
+    }
+
     #[expect(
         clippy::indexing_slicing,
         reason = "runs name files, the first run begins at row 0, and packed positions name large ones"
     )]
-    pub(crate) fn of(&self, row: usize) -> Origin {
-        let PackedPosition { number, line, num_bytes } = self.positions[row];
+    fn unpacked(&self, row: usize, packed: PackedPosition) -> Origin {
+        let PackedPosition { number, line, num_bytes } = packed;
         let position = match num_bytes {
             ROW => Position::Row(number),
             FILE => Position::File,
@@ -136,6 +161,11 @@ mod tests {
             packed.end_run();
         }
         assert_eq!((0..origins.len()).map(|row| packed.of(row)).collect::<Vec<_>>(), origins);
+        let (order, directory) = ([5, 1, 0, 1, 4], tempfile::tempdir().unwrap());
+        let arranged = packed.arranged(&Arrangement::new(order.into_iter()), directory.path()).unwrap();
+        for (position, row) in order.into_iter().enumerate() {
+            assert_eq!(packed.of_arranged(row as usize, &arranged, position), origins[row as usize]);
+        }
         assert_eq!(packed.files_of(|first| first == 4), ["a"].into_iter().collect());
         assert_eq!(packed.files_of(|first| first == 5), ["c"].into_iter().collect());
         assert_eq!(size_of::<PackedPosition>(), 16);

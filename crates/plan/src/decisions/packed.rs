@@ -1,5 +1,6 @@
 //! What is decided about each row, in 5 bytes: a kind, and a number that belongs to it.
 
+use manyframe_base::{Column, ColumnPlace, FileError};
 use manyframe_core::Rejection;
 use manyframe_samplers::Rows;
 use rustc_hash::FxHashMap;
@@ -14,9 +15,9 @@ use crate::records::Decision;
 /// There is a number for each kind. Rejections and details of duplicates have the numbers that refer to them.
 #[derive(Debug, Default)]
 pub(crate) struct PackedDecisions {
-    kinds: Vec<u8>,
+    kinds: Column<u8>,
     /// Of rejections, how often a row is drawn, or the row that is kept.
-    numbers: Vec<u32>,
+    numbers: Column<u32>,
     /// Each once: many records are rejected for the same reason.
     rejections: Vec<Rejection>,
     numbers_of_rejections: FxHashMap<(&'static str, Box<str>), u32>,
@@ -37,8 +38,9 @@ const DUPLICATE: u8 = 3;
 #[expect(clippy::indexing_slicing, reason = "there is a decision about each row; numbers are those of the tables")]
 impl PackedDecisions {
     /// Nothing is decided about so many rows.
-    pub(crate) fn none(num_rows: usize) -> Self {
-        Self { kinds: vec![NOT_DRAWN; num_rows], numbers: vec![0; num_rows], ..Self::default() }
+    pub(crate) fn none(place: ColumnPlace<'_>, num_rows: usize) -> Result<Self, FileError> {
+        let (kinds, numbers) = (Column::filled(place, NOT_DRAWN, num_rows)?, Column::filled(place, 0, num_rows)?);
+        Ok(Self { kinds, numbers, ..Self::default() })
     }
 
     /// The decision about one of these rows.
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn decisions_come_back_as_they_were() {
         let rows = rows(7);
-        let mut decisions = PackedDecisions::none(7);
+        let mut decisions = PackedDecisions::none(ColumnPlace::Memory, 7).unwrap();
         let rejection = |detail: &str| Rejection::new(RejectCode::Filtered, detail);
         decisions.reject(0, rejection("too short"));
         decisions.reject(1, rejection("too long"));

@@ -1,8 +1,11 @@
-//! The rows of a plan in 56 bytes each: there is one for every record, and hundreds of millions have to fit.
+//! The rows of a plan in 56 bytes each: there is one for every record, and there are hundreds of millions.
 //!
 //! Numbers are kept in as many bytes as they need in practice. A row with a larger one is kept whole, beside the others: nothing is
 //! rounded.
 
+use std::path::Path;
+
+use manyframe_base::{Arrangement, Column, ColumnPlace, FileError};
 use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex};
 use manyframe_samplers::{Rows, make_ids_unique};
 use rustc_hash::FxHashMap;
@@ -14,8 +17,8 @@ use rustc_hash::FxHashMap;
 /// There are as many ids as measures.
 #[derive(Debug, Default)]
 pub(crate) struct PackedRows {
-    ids: Vec<RecordId>,
-    measures: Vec<Measures>,
+    ids: Column<RecordId>,
+    measures: Column<Measures>,
     /// The rows with a number that is too large for its field.
     large: FxHashMap<usize, IndexRow>,
 }
@@ -97,11 +100,23 @@ impl Measures {
 }
 
 impl PackedRows {
-    /// Makes room for so many rows at once: vectors that grow as they are filled are in memory twice for a moment.
-    pub(crate) fn reserve(&mut self, num_rows: usize) {
-        // Only a hint, from footers that may claim anything: too many rows are noticed when they are read.
-        _ = self.ids.try_reserve_exact(num_rows);
-        _ = self.measures.try_reserve_exact(num_rows);
+    /// Without rows, with room for so many of them and of rejects together: vectors that grow as they are filled are in memory twice for
+    /// a moment.
+    pub(crate) fn with_capacity(place: ColumnPlace<'_>, num_entries: usize) -> Result<Self, FileError> {
+        let (ids, measures) = (Column::with_capacity(place, num_entries)?, Column::with_capacity(place, num_entries)?);
+        Ok(Self { ids, measures, large: FxHashMap::default() })
+    }
+
+    /// The rows in another order, in files of a directory.
+    pub(crate) fn arranged(&self, order: &Arrangement, directory: &Path) -> Result<Self, FileError> {
+        let (ids, measures) = (self.ids.arranged(order, directory)?, self.measures.arranged(order, directory)?);
+        let large = if self.large.is_empty() {
+            FxHashMap::default()
+        } else {
+            let moved = |(from, to)| Some((to as usize, *self.large.get(&(from as usize))?));
+            order.moves().filter_map(moved).collect()
+        };
+        Ok(Self { ids, measures, large })
     }
 
     /// Appends a row.
@@ -118,11 +133,15 @@ impl PackedRows {
     /// by their position, with this id.
     pub(crate) fn make_ids_unique(&mut self, rejects: &[RecordId]) -> Vec<(u32, RecordId)> {
         let num_rows = self.ids.len();
-        self.ids.reserve_exact(rejects.len());
-        self.ids.extend_from_slice(rejects);
+        for id in rejects {
+            self.ids.push(*id);
+        }
         make_ids_unique(&mut self.ids);
-        let unique = self.ids.split_off(num_rows);
-        (0..).zip(unique).zip(rejects).filter(|((_, id), before)| id != *before).map(|(renamed, _)| renamed).collect()
+        let unique = self.ids.iter().skip(num_rows).copied();
+        let numbered = (0..).zip(unique).zip(rejects);
+        let renamed = numbered.filter(|((_, id), before)| id != *before).map(|(renamed, _)| renamed).collect();
+        self.ids.truncate(num_rows);
+        renamed
     }
 }
 
@@ -178,6 +197,9 @@ mod tests {
             packed.push(row);
         }
         assert_eq!((0..rows.len()).map(|at| packed.row(at)).collect::<Vec<_>>(), rows);
+        let (order, directory) = ([5, 4, 4, 0, 3], tempfile::tempdir().unwrap());
+        let arranged = packed.arranged(&Arrangement::new(order.into_iter()), directory.path()).unwrap();
+        assert_eq!((0..5).map(|at| arranged.row(at)).collect::<Vec<_>>(), order.map(|at| rows[at as usize]));
         let other = RecordId([7; 16]);
         let renamed = packed.make_ids_unique(&[other, rows[4].id, other]);
         assert_eq!(packed.row(4), IndexRow { id: rows[4].id.occurrence(4), ..rows[4] });

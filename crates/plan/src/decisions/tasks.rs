@@ -4,9 +4,10 @@ use std::num::NonZeroU64;
 
 use manyframe_core::{Cost, Layout};
 use manyframe_pipeline::{OutputTable, ShardSplit};
-use manyframe_samplers::{Drawn, Rows, ShardFill, ShardLimits};
+use manyframe_samplers::{ShardFill, ShardLimits};
 
-use crate::decisions::candidates::Candidates;
+use crate::decisions::delivery::Delivery;
+use crate::decisions::rows::PackedRows;
 
 /// The samples of a task.
 pub(crate) struct TaskSamples {
@@ -28,7 +29,7 @@ impl TaskSamples {
 
 /// Cuts the samples into tasks, by layout if the pipeline file says so, within the limits of a shard. Rows are far apart in memory
 /// where their samples follow each other, so that each is looked at once.
-pub(crate) fn cut_tasks(output: &OutputTable, candidates: &Candidates, ordered: &[Drawn]) -> Vec<TaskSamples> {
+pub(crate) fn cut_tasks(output: &OutputTable, rows: &PackedRows, delivery: &Delivery) -> Vec<TaskSamples> {
     const BYTES_PER_MIB: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();
     let limits = ShardLimits {
         max_samples: output.max_shard_samples,
@@ -41,8 +42,8 @@ pub(crate) fn cut_tasks(output: &OutputTable, candidates: &Candidates, ordered: 
     let start = |&layout| (Vec::new(), TaskSamples::without_samples(layout));
     // The finished tasks of each layout, and the one that gets its next sample.
     let mut of_layouts: Vec<(Vec<TaskSamples>, TaskSamples)> = layouts.iter().map(start).collect();
-    for (position, drawn) in (0..).zip(ordered) {
-        let row = candidates.rows().row(drawn.position());
+    for position in 0..delivery.num_samples() {
+        let row = delivery.row(rows, position);
         let of_layout = of_layouts.iter_mut().find(|(_, task)| task.layout.is_none_or(|layout| layout == row.layout));
         let Some((finished, task)) = of_layout else { continue };
         if !task.fill.try_add(row.estimated_bytes, limits) {
