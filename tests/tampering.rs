@@ -295,6 +295,29 @@ fn every_value_of_the_manifest_is_computed_again() {
 }
 
 #[test]
+fn what_a_build_says_of_itself_is_compared_where_something_else_tells_it() {
+    let (_workshop, built) = built("[\"webdataset\"]");
+    let path = built.dataset.join("build.json");
+    let bytes = fs::read(&path).unwrap();
+    let original: Value = serde_json::from_slice(&bytes).unwrap();
+    for pointer in ["/work/num_samples_made", "/work/num_samples_reused", "/settings_digest", "/manyframe_version"] {
+        let mut tampered = original.clone();
+        let value = tampered.pointer_mut(pointer).unwrap();
+        *value = match &*value {
+            Value::String(text) if text.ends_with('0') => json!(format!("{}1", &text[..text.len() - 1])),
+            Value::String(text) => json!(format!("{}0", &text[..text.len() - 1])),
+            value => other(value),
+        };
+        assert_ne!(tampered, original, "{pointer}");
+        fs::write(&path, tampered.to_string()).unwrap();
+        assert!(is_noticed(&built.dataset), "{pointer}");
+    }
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let problems = problems(&built.dataset);
+    assert!(problems.iter().any(|problem| problem.contains("build.json")), "{problems:?}");
+}
+
+#[test]
 fn what_no_sample_may_show_is_counted_again() {
     let mut workshop = Workshop::new();
     workshop.write("media/0.jpg", photo(1, 90, 60));

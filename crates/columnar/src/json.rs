@@ -212,6 +212,8 @@ impl Encoder {
             Self::Int(array) => write_json(&array.value(row), out)?,
             Self::Uint(array) => write_json(&array.value(row), out)?,
             // Infinities and NaN become `null`.
+            // A whole number to its last digit. Of a fraction, the fewest digits that lead back to it, such as 0.1.
+            Self::Float32(array) if array.value(row).fract() == 0.0 => write_json(&f64::from(array.value(row)), out)?,
             Self::Float32(array) => write_json(&array.value(row), out)?,
             Self::Float64(array) => write_json(&array.value(row), out)?,
             Self::Decimal(array) => out.extend_from_slice(text_of(array, row)?.as_bytes()),
@@ -245,4 +247,25 @@ fn check_length(out: &[u8]) -> Result<(), String> {
 
 fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), String> {
     serde_json::to_writer(out, value).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_number_of_a_short_float_keeps_its_digits() {
+        let values = [1_152_921_504_606_846_976.0_f32, 0.1, -0.0, 16_777_216.0, 3.4e38, f32::INFINITY];
+        let array: ArrayRef = Arc::new(Float32Array::from(values.to_vec()));
+        let written = (0..values.len()).map(|row| {
+            let mut out = Vec::new();
+            plain_encoder(&array).write(row, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        });
+        let read: Vec<Option<f64>> = written.map(|text| serde_json::from_str(&text).unwrap()).collect();
+        let whole = |row: usize| Some(f64::from(values[row]));
+        assert_eq!(read, [whole(0), Some(0.1), Some(-0.0), whole(3), whole(4), None]);
+    }
 }

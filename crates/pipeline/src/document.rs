@@ -23,8 +23,13 @@ pub(crate) struct Node {
 pub(crate) enum NodeKind {
     Table(BTreeMap<String, TableEntry>),
     Array(Vec<Node>),
-    /// A string, number, boolean or date.
+    /// A string, number or boolean.
     Scalar(Value),
+    /// A value that no setting takes: JSON, in which settings are kept, does not have it. As it is written, and what it is.
+    Unfit {
+        written: String,
+        what: &'static str,
+    },
 }
 
 /// A value and the location of its key, where an unknown key is reported.
@@ -66,6 +71,17 @@ impl Node {
             }
             NodeKind::Array(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             NodeKind::Scalar(value) => value.clone(),
+            NodeKind::Unfit { written, .. } => Value::from(written.as_str()),
+        }
+    }
+
+    /// The first value in it that no setting takes.
+    pub(crate) fn unfit(&self) -> Option<&Node> {
+        match &self.kind {
+            NodeKind::Table(entries) => entries.values().find_map(|entry| entry.node.unfit()),
+            NodeKind::Array(items) => items.iter().find_map(Self::unfit),
+            NodeKind::Scalar(_) => None,
+            NodeKind::Unfit { .. } => Some(self),
         }
     }
 
@@ -93,6 +109,7 @@ impl Node {
             NodeKind::Table(entries) => entries.values().for_each(|entry| entry.node.for_each_text(see)),
             NodeKind::Array(items) => items.iter().for_each(|item| item.for_each_text(see)),
             NodeKind::Scalar(_) => self.text().into_iter().for_each(see),
+            NodeKind::Unfit { .. } => {}
         }
     }
 
@@ -231,7 +248,7 @@ impl Substitution {
                 Ok(filled) => *text = filled,
                 Err(reason) => self.report(&reason, &node.location, text),
             },
-            NodeKind::Scalar(_) => {}
+            NodeKind::Scalar(_) | NodeKind::Unfit { .. } => {}
         }
     }
 
@@ -279,7 +296,7 @@ fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
             let found = items.iter_mut().find(|item| is_named(item));
             insert(found.ok_or_else(|| format!("no element has the name {first:?}"))?, rest, value)
         }
-        NodeKind::Scalar(_) => Err(format!("{first:?} is inside a plain value")),
+        NodeKind::Scalar(_) | NodeKind::Unfit { .. } => Err(format!("{first:?} is inside a plain value")),
     }
 }
 
@@ -288,6 +305,10 @@ fn scalar_from_text(text: &str, location: &ValueLocation) -> Node {
         Ok(value) => LineStarts::new(text).node(&value),
         Err(_not_toml) => Node { location: location.clone(), kind: NodeKind::Scalar(Value::from(text)) },
     };
+    // Quotes do not outlive a shell: `--set name=2024-01-31` is a text.
+    if let NodeKind::Unfit { .. } = node.kind {
+        node.kind = NodeKind::Scalar(Value::from(text));
+    }
     place_all(&mut node, location);
     node
 }
@@ -301,7 +322,7 @@ fn place_all(node: &mut Node, location: &ValueLocation) {
             place_all(&mut entry.node, location);
         }),
         NodeKind::Array(items) => items.iter_mut().for_each(|item| place_all(item, location)),
-        NodeKind::Scalar(_) => {}
+        NodeKind::Scalar(_) | NodeKind::Unfit { .. } => {}
     }
 }
 
@@ -330,13 +351,18 @@ impl LineStarts {
             DeValue::Integer(integer) => {
                 let digits = integer.as_str().replace('_', "");
                 let parsed = i64::from_str_radix(&digits, integer.radix()).map(Number::from);
-                NodeKind::Scalar(parsed.map_or_else(|_too_large| Value::from(digits), Value::Number))
+                let what = "an integer beyond 64 bits";
+                let unfit = |_too_large| NodeKind::Unfit { written: digits.clone(), what };
+                parsed.map_or_else(unfit, |number| NodeKind::Scalar(Value::Number(number)))
             }
             DeValue::Float(float) => {
                 let parsed = float.as_str().replace('_', "").parse().ok().and_then(Number::from_f64);
-                NodeKind::Scalar(parsed.map_or_else(|| Value::from(float.as_str()), Value::Number))
+                let unfit = || NodeKind::Unfit { written: float.as_str().to_owned(), what: "no finite number" };
+                parsed.map_or_else(unfit, |number| NodeKind::Scalar(Value::Number(number)))
             }
-            DeValue::Datetime(date) => NodeKind::Scalar(Value::from(date.to_string())),
+            DeValue::Datetime(date) => {
+                NodeKind::Unfit { written: date.to_string(), what: "a date or time, and a text only in quotes" }
+            }
             DeValue::Array(items) => NodeKind::Array(items.iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => {
                 let entry = |(key, node): (&Spanned<_>, &Spanned<DeValue<'_>>)| {

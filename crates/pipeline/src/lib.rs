@@ -58,6 +58,8 @@ mod error;
 mod license;
 mod numbered;
 mod occupant;
+#[cfg(test)]
+mod odd_values;
 mod parse;
 mod paths;
 mod pattern;

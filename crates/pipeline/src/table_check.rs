@@ -104,6 +104,13 @@ impl TableSchema {
                 .with_value(&shown(&entry.node))
                 .with_allowed(&self.allowed_for(key))
         };
+        if let Some((node, NodeKind::Unfit { written, what })) = entry.node.unfit().map(|node| (node, &node.kind)) {
+            return Err(wrong(&format!("{written} is {what}")).at(node.location.clone()));
+        }
+        // To serde, a list is a table, too, whose values have no keys.
+        if let Some(list) = self.list_for_table(property, &entry.node) {
+            return Err(wrong("a list was found, expected a table").at(list.location.clone()));
+        }
         if let Some(reason) = self.out_of_range(property, &value) {
             return Err(wrong(&reason));
         }
@@ -117,6 +124,45 @@ impl TableSchema {
             Ok(_) => Ok(value),
             Err(error) => Err(wrong(&self.reason(&error.to_string(), property, &value))),
         }
+    }
+
+    /// The first list in a value that stands where a table has to be.
+    fn list_for_table<'n>(&self, property: &Value, node: &'n Node) -> Option<&'n Node> {
+        let forms = self.forms(property);
+        match &node.kind {
+            NodeKind::Array(items) => {
+                let is_table = |form: &&Value| form.get("properties").is_some();
+                if !forms.is_empty() && forms.iter().all(is_table) {
+                    return Some(node);
+                }
+                let of_items: Vec<&Value> = forms.iter().filter_map(|form| form.get("items")).collect();
+                items.iter().find_map(|item| self.in_each(&of_items, item))
+            }
+            NodeKind::Table(entries) => entries.iter().find_map(|(key, entry)| {
+                let of_key = forms.iter().filter_map(|form| form.get("properties")?.get(key)).collect::<Vec<_>>();
+                self.in_each(&of_key, &entry.node)
+            }),
+            NodeKind::Scalar(_) | NodeKind::Unfit { .. } => None,
+        }
+    }
+
+    /// As [`Self::list_for_table`], of a value that can be one of several things.
+    fn in_each<'n>(&self, properties: &[&Value], node: &'n Node) -> Option<&'n Node> {
+        let found = properties.iter().map(|property| self.list_for_table(property, node));
+        found.reduce(Option::and).flatten()
+    }
+
+    /// What a setting can be, but for single values and nothing.
+    fn forms<'s>(&'s self, property: &'s Value) -> Vec<&'s Value> {
+        let schema = self.resolve(property);
+        let several = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+        let mut forms: Vec<&Value> = several.flat_map(|form| self.forms(form)).collect();
+        let is_single = schema.get("const").or(schema.get("enum")).is_some()
+            || schema.get("type").and_then(Value::as_str).is_some_and(|kind| kind == "null" || kind == "string");
+        if forms.is_empty() && !is_single {
+            forms.push(schema);
+        }
+        forms
     }
 
     fn unknown_key(&self, key: &str, entry: &TableEntry, at: &str) -> Problem {
@@ -332,6 +378,7 @@ fn path_of(at: &str, key: &str) -> String {
 fn shown(node: &Node) -> String {
     match &node.kind {
         NodeKind::Scalar(value) => value.to_string(),
+        NodeKind::Unfit { written, .. } => written.clone(),
         NodeKind::Array(_) | NodeKind::Table(_) => node.to_json().to_string(),
     }
 }

@@ -18,6 +18,7 @@ use manyframe_core::{MediaKind, RejectCode, Rejection, Role};
 
 use crate::draft::{DraftPart, DraftTurn};
 use crate::fields::{medium, read_clip, read_location};
+use crate::number::python_text;
 use crate::reject::{names_of, quoted, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
@@ -170,8 +171,8 @@ pub(crate) fn write_out_answer(row: &mut Object<'_>, is_text: bool) {
         Value::Bool(answer) if is_text => Some((name, answer.to_string())),
         Value::Unsigned(number) => Some((name, number.to_string())),
         Value::Negative(number) => Some((name, number.to_string())),
-        Value::LongInteger(digits) => Some((name, digits.to_string())),
-        Value::Float(number) => Some((name, format!("{number:?}"))),
+        Value::LongInteger(digits) | Value::LongFraction(digits) => Some((name, digits.to_string())),
+        Value::Float(number) => Some((name, python_text(*number))),
         _ => None,
     });
     if let Some((name, text)) = text {
@@ -288,7 +289,6 @@ fn read_medium<'r>(part: &Object<'_>, kind: MediaKind, fields: &[&str]) -> Resul
 /// Which medium of the record a part shows, from 0, as llava-instruct-mix-vsft says it.
 fn read_index(part: &Object<'_>) -> Result<Option<usize>, Rejection> {
     let Some(value) = part.get("index") else { return Ok(None) };
-    let index = value.as_f64().filter(|index| index.fract() == 0.0 && (0.0..1e9).contains(index));
     let expected = "the position of an image or video of the record, from 0";
-    index.map(|index| Some(index as usize)).ok_or_else(|| wrong_type("index", value, expected))
+    value.as_position().map(Some).ok_or_else(|| wrong_type("index", value, expected))
 }

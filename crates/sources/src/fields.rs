@@ -71,10 +71,11 @@ impl Embedded<'_> {
 pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Rejection> {
     match row.get_any(names) {
         None => Ok(String::new()),
-        Some((_, Value::Text(id) | Value::LongInteger(id))) => Ok(id.clone().into_owned()),
+        Some((_, Value::Text(id) | Value::LongInteger(id) | Value::LongFraction(id))) => Ok(id.clone().into_owned()),
         Some((_, Value::Unsigned(id))) => Ok(id.to_string()),
         Some((_, Value::Negative(id))) => Ok(id.to_string()),
-        Some((_, Value::Float(id))) => Ok(id.to_string()),
+        // As the integer that it equals; zero has no sign then.
+        Some((_, Value::Float(id))) => Ok((id + 0.0).to_string()),
         Some((name, other)) => Err(wrong_type(name, other, "a string or a number")),
     }
 }

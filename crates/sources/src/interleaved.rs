@@ -13,6 +13,7 @@ use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
 
 use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
 use crate::fields::{Embedded, medium, read_location};
+use crate::number::Number;
 use crate::placeholders::has_other;
 use crate::reject::{unexpected_schema, wrong_type};
 use crate::syntax::object_of;
@@ -119,9 +120,8 @@ fn with_images_before<'r>(
     for (index, image) in images.iter().enumerate() {
         let Value::Object(info) = image else { return Err(wrong_type("image_info", image, "a list of objects")) };
         let name = info.get_any(&["image_name", "image", "path"]);
-        let place = info.get("matched_text_index").and_then(Value::as_f64);
-        let is_position = |place: &f64| place.fract() == 0.0 && (0.0..sentences.len() as f64).contains(place);
-        let place = place.filter(is_position).map(|place| place as usize);
+        let place =
+            info.get("matched_text_index").and_then(Value::as_position).filter(|place| *place < sentences.len());
         let (Some((_, name)), Some(place)) = (name, place) else {
             let expected = "\"image_name\", and in \"matched_text_index\" the position of a text";
             return Err(unexpected_schema(format!("an entry of \"image_info\" lacks {expected}")));
@@ -151,15 +151,14 @@ fn of_rows<'r>(rows: &'r [Value<'_>], table: Option<&Embedded<'_>>) -> Result<Ve
         if modality == "metadata" {
             continue;
         }
-        let position = row.get("position").and_then(Value::as_f64).filter(|position| *position >= 0.0);
+        let is_placed = |position: &Number<'_>| position.order(&Number::Integer(0)).is_ge();
+        let position = row.get("position").and_then(Value::as_number).filter(is_placed);
         let position =
             position.ok_or_else(|| unexpected_schema(format!("a row of modality {modality:?} has no \"position\"")))?;
         placed.push((position, nth, modality, row));
     }
-    placed.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some([(position, ..), _]) =
-        placed.windows(2).find(|pair| matches!(pair, [a, b] if a.0.total_cmp(&b.0).is_eq()))
-    {
+    placed.sort_by(|a, b| a.0.order(&b.0));
+    if let Some([(position, ..), _]) = placed.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
         return Err(unexpected_schema(format!("two rows have the position {position}")));
     }
     let mut parts = Vec::new();

@@ -26,6 +26,7 @@ mod kinds;
 mod lookup;
 mod merge;
 mod needles;
+mod number;
 mod options;
 mod placeholders;
 mod placement;

@@ -85,7 +85,9 @@ impl<'a> Object<'a> {
                         Value::Unsigned(value) => value.to_string(),
                         Value::Negative(value) => value.to_string(),
                         // pandas writes whole numbers so beside absent ones.
-                        Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.0}"),
+                        Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => {
+                            format!("{:.0}", value + 0.0)
+                        }
                         _ => return None,
                     };
                     text.push_str(&"0".repeat(num_digits.saturating_sub(value.len())));

@@ -1,8 +1,8 @@
 //! Parses the text of a record into a [`Value`] in one pass, for what nearly all records consist of.
 //!
 //! Everything wrong or unusual is left to `serde_json` and its messages, but for what Python's `json.dump` writes and
-//! `serde_json` does not read: `NaN`, which is null here, since pandas writes it for what is missing; `Infinity`, and numbers that
-//! are too large for 64 bits, such as `1e999`; and integers of more than 64 bits, which keep their digits.
+//! `serde_json` does not read: `NaN`, which is null here, since pandas writes it for what is missing; `Infinity`; and numbers that
+//! would come out as others, such as `1e999` and integers of more than 64 bits, which keep their digits. `-0` is an integer.
 //!
 //! **Invariant:** if it returns a value, and the text has none of these, `serde_json` returns the same.
 
@@ -11,10 +11,11 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::json::plain_length;
+use crate::number::{Number, is_float};
 use crate::value::{Object, Value};
 
-/// Deepest nesting that is read here.
-const MAX_DEPTH: usize = 64;
+/// Deepest nesting that is read, as by `serde_json`, which would round what has to keep its digits.
+const MAX_DEPTH: usize = 127;
 
 /// The value that a text holds, white space around it aside. `None` if `serde_json` has to parse it.
 pub(crate) fn value_of(text: &[u8]) -> Option<Value<'_>> {
@@ -149,7 +150,12 @@ impl<'a> Parser<'a> {
         if is_long_integer(number) {
             return Some(Value::LongInteger(number.into()));
         }
-        serde_json::from_str(number).ok().or_else(|| beyond_f64(number))
+        match serde_json::from_str(number) {
+            Ok(Value::Float(_)) if number == "-0" => Some(Value::Unsigned(0)),
+            Ok(Value::Float(float)) if !is_float(number, float) => Some(Value::LongFraction(number.into())),
+            Ok(value) => Some(value),
+            Err(_) => beyond_f64(number),
+        }
     }
 
     /// Reads a string; its opening quote is next.
@@ -216,10 +222,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A number that is too large for 64 bits: infinite, as in Python.
-fn beyond_f64<'a>(number: &str) -> Option<Value<'a>> {
+/// A number that is too large for a float.
+fn beyond_f64(number: &str) -> Option<Value<'_>> {
     let well_formed: &RawValue = serde_json::from_str(number).ok()?;
-    well_formed.get().parse().ok().filter(|number: &f64| number.is_infinite()).map(Value::Float)
+    Number::of_text(well_formed.get()).map(|_number| Value::LongFraction(well_formed.get().into()))
 }
 
 /// Whether a number is an integer that needs more than 64 bits.
@@ -258,7 +264,7 @@ mod tests {
     #[test]
     fn what_records_are_made_of_is_read() {
         assert!(is_read(
-            " {\"id\": 17, \"a\": [1, -2, 0, 1.50, -0, 1e3, 18446744073709551615, -9223372036854775808], \"b\": [], \"c\": {}, \"a\": null} \n"
+            " {\"id\": 17, \"a\": [1, -2, 0, 1.50, -0.0, 1e3, 18446744073709551615, -9223372036854775808], \"b\": [], \"c\": {}, \"a\": null} \n"
         ));
         assert!(is_read(
             r#"["", "é\n\"\\\/\t\r\b\f\u00e9\u20AC \ud83d\uDE00\udbff\udfff x", true, false, "a string of more than thirty-two bytes \u0041"]"#
@@ -324,11 +330,35 @@ mod tests {
             Value::Float(f64::NEG_INFINITY),
             long("12345678901234567890123"),
             long("-9223372036854775809"),
-            Value::Float(f64::INFINITY),
-            Value::Float(f64::NEG_INFINITY),
+            Value::LongFraction("1e999".into()),
+            Value::LongFraction("-1.5E+999".into()),
         ]);
         assert_eq!(value_of(text), Some(expected));
         assert_eq!(value_of("9".repeat(400).as_bytes()), Some(Value::LongInteger("9".repeat(400).into())));
+    }
+
+    #[test]
+    fn a_number_that_would_come_out_as_another_keeps_its_digits() {
+        let long = |digits: &'static str| Some(Value::LongFraction(digits.into()));
+        for digits in ["9007199254740993.0", "0.1234567890123456789", "12345678901234567890.12", "1e-999", "1e999"] {
+            assert_eq!(value_of(digits.as_bytes()), long(digits), "{digits}");
+        }
+        for (digits, float) in
+            [("0.1", 0.1), ("0.30000000000000004", 0.300_000_000_000_000_04), ("1e22", 1e22), ("1e23", 1e23)]
+        {
+            assert_eq!(value_of(digits.as_bytes()), Some(Value::Float(float)), "{digits}");
+        }
+        assert_eq!(value_of(b"-0"), Some(Value::Unsigned(0)));
+        assert_eq!(value_of(b"1e99999999999"), None);
+        // However deep it stands.
+        for depth in [1, 100, 127] {
+            let text = format!("{}12345678901234567890123{}", "[".repeat(depth), "]".repeat(depth));
+            let mut value = value_of(text.as_bytes()).unwrap();
+            while let Value::List(mut items) = value {
+                value = items.remove(0);
+            }
+            assert_eq!(value, Value::LongInteger("12345678901234567890123".into()));
+        }
     }
 
     #[test]

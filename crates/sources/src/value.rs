@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::number::Number;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
@@ -20,6 +22,8 @@ pub(crate) enum Value<'a> {
     /// An integer of more than 64 bits, as it is written: an id must keep its digits.
     LongInteger(Cow<'a, str>),
     Float(f64),
+    /// A number with a fraction or exponent that no float of 64 bits is, as it is written.
+    LongFraction(Cow<'a, str>),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
     Object(Object<'a>),
@@ -37,7 +41,9 @@ impl Value<'_> {
             // Tables have it for bytes, whose text nobody knows.
             Self::Bool(true) => "true (in a table: bytes that are not marked as text)",
             Self::Bool(false) => "false",
-            Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) => "a number",
+            Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) | Self::LongFraction(_) => {
+                "a number"
+            }
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -51,7 +57,12 @@ impl Value<'_> {
             Self::Text(text) => text.is_empty(),
             Self::List(items) => items.is_empty(),
             Self::Object(object) => object.0.is_empty(),
-            Self::Bool(_) | Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) => false,
+            Self::Bool(_)
+            | Self::Unsigned(_)
+            | Self::Negative(_)
+            | Self::LongInteger(_)
+            | Self::Float(_)
+            | Self::LongFraction(_) => false,
         }
     }
 
@@ -63,7 +74,7 @@ impl Value<'_> {
             Self::Unsigned(number) => (*number).into(),
             Self::Negative(number) => (*number).into(),
             Self::Float(number) => (*number).into(),
-            Self::LongInteger(text) | Self::Text(text) => text.as_ref().into(),
+            Self::LongInteger(text) | Self::LongFraction(text) | Self::Text(text) => text.as_ref().into(),
             Self::List(items) => items.iter().map(Self::to_json).collect(),
             Self::Object(object) => object.0.iter().map(|(name, value)| (name.to_string(), value.to_json())).collect(),
         }
@@ -74,13 +85,36 @@ impl Value<'_> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The number, if it is one.
+    /// The float that is nearest to it, if it is a number: for measures, such as seconds.
     pub(crate) fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Unsigned(integer) => Some(*integer as f64),
             Self::Negative(integer) => Some(*integer as f64),
-            Self::LongInteger(digits) => digits.parse().ok(),
+            Self::LongInteger(digits) | Self::LongFraction(digits) => digits.parse().ok(),
             Self::Float(float) => Some(*float),
+            _ => None,
+        }
+    }
+
+    /// The number to its last digit, if it is one.
+    pub(crate) fn as_number(&self) -> Option<Number<'_>> {
+        match self {
+            Self::Unsigned(integer) => Some(Number::Integer((*integer).into())),
+            Self::Negative(integer) => Some(Number::Integer((*integer).into())),
+            Self::LongInteger(digits) | Self::LongFraction(digits) => Number::of_text(digits),
+            Self::Float(float) => Some(Number::Float(*float)),
+            _ => None,
+        }
+    }
+
+    /// The position that it is, from 0: a whole number, be it written as `2.0`.
+    pub(crate) fn as_position(&self) -> Option<usize> {
+        match self {
+            Self::Unsigned(position) => usize::try_from(*position).ok(),
+            // Larger ones are no positions in a list, and every whole number up to there is one float.
+            Self::Float(position) if position.fract() == 0.0 && (0.0..1e9).contains(position) => {
+                Some(*position as usize)
+            }
             _ => None,
         }
     }

@@ -32,8 +32,8 @@ use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::{Executor, FileAction, FileError, Step};
 use manyframe_core::{Digest, Total};
 use manyframe_dataset::{
-    DatasetReader, DecontaminationSummary, LedgerEntry, MANIFEST_FILE, Manifest, NeedlesEntry, NotesByShard, PackEntry,
-    ShardEntry, SourceSummary,
+    BUILD_FACTS_FILE, BuildFacts, DatasetReader, DecontaminationSummary, LedgerEntry, MANIFEST_FILE, Manifest,
+    NeedlesEntry, NotesByShard, PackEntry, ShardEntry, SourceSummary,
 };
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::ShardFormat;
@@ -42,7 +42,7 @@ use serde::Serialize;
 
 use crate::current::check_current;
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::error::{EngineError, with_causes};
 use account::Account;
 use files::{Bytes, check_unnamed};
 use findings::Findings;
@@ -406,6 +406,25 @@ impl Verifier<'_> {
         }
     }
 
+    /// What the build says of itself. How it came to the samples (what it read and made, and what it took over) no file tells
+    /// once more: only their sum is known.
+    fn check_build_facts(&mut self) -> Option<BuildFacts> {
+        let facts = match self.dataset.build_facts() {
+            Ok(facts) => facts?,
+            Err(error) => {
+                self.findings.problem(with_causes(&error));
+                return None;
+            }
+        };
+        let (made, reused) = (facts.work.num_samples_made, facts.work.num_samples_reused);
+        let num_delivered = self.account.delivered.len() as u64;
+        if made.checked_add(reused) != Some(num_delivered) {
+            let text = format!("{made} samples were made and {reused} reused, {num_delivered} are delivered");
+            self.findings.problem(format!("{BUILD_FACTS_FILE}: {text}"));
+        }
+        Some(facts)
+    }
+
     /// Compares the manifest with the one that these files should have.
     fn check_manifest(&mut self, file: &PipelineFile, sources: Vec<SourceSummary>, (pack, needles): Beside) {
         let stated = self.dataset.manifest();
@@ -419,7 +438,7 @@ impl Verifier<'_> {
             .iter()
             .filter(|shard| Some(shard.path.format) == first_format)
             .for_each(|shard| total += shard.total);
-        let facts = self.dataset.build_facts().ok().flatten();
+        let facts = self.check_build_facts();
         match facts.as_ref().and_then(|facts| facts.settings_digest) {
             Some(digest) if digest != stated.settings_digest() => {
                 self.findings.problem("manifest.pipeline has other settings than the build, by build.json".to_owned());

@@ -39,11 +39,12 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     // `[[sources]]` is reported as what it is.
     let is_mistyped = keys.any(|key| nearest(key, [SOURCE.to_owned()].iter()).is_some());
     if root.get(SOURCE).and_then(Node::elements).is_none() && !is_mistyped {
-        let problem = match root.get(SOURCE).filter(|node| node.entries().is_some()) {
-            Some(table) => {
+        let problem = match root.get(SOURCE) {
+            Some(table) if table.entries().is_some() => {
                 let message = "[source] is one table, and sources are a list: write [[source]]";
                 Problem::new(table.location.clone(), message)
             }
+            Some(other) => Problem::new(other.location.clone(), "source is not a list of tables"),
             None => Problem::new(root.location.clone(), "there is no [[source]]"),
         };
         problems.push(problem.with_allowed("one or more [[source]] tables"));
@@ -320,6 +321,16 @@ impl Rules<'_> {
             let message = format!("{key}: an empty path");
             self.problems.push(Problem::new(location, &message).with_allowed("a path, or [] for none"));
         }
+        for (table, key) in [("output", "directory"), ("output", "root"), ("output", "work"), ("validate", "policy")] {
+            let node = self.table.get(table).and_then(|table| table.get(key));
+            // On the command line, one that the file has is taken back so.
+            let is_in_file = |node: &&Node| matches!(node.location, ValueLocation::File { .. });
+            if let Some(node) = node.filter(is_in_file).filter(|node| node.text() == Some("")) {
+                let message = format!("{table}.{key}: an empty path");
+                let allowed = "a path; without the setting, its default";
+                self.problems.push(Problem::new(node.location.clone(), &message).with_allowed(allowed));
+            }
+        }
     }
 
     /// Limits that leave nothing.
@@ -385,6 +396,10 @@ impl Rules<'_> {
     fn check_licenses(&mut self, file: &PipelineFile) {
         let allowed = &file.mix.licenses;
         if allowed.is_empty() {
+            if self.sets("mix", "licenses") {
+                let message = "mix.licenses is empty, and no source has one of none";
+                self.broken(&["mix", "licenses"], message, "one or more licenses; without the setting, any");
+            }
             return;
         }
         for (index, source) in file.source.iter().enumerate() {

@@ -7,7 +7,7 @@
 //!            | min(term) | max(term) | len(term)
 //! ```
 //!
-//! * Numbers are compared with numbers, strings with strings. A string that is a number counts as that number beside one, and by size
+//! * Numbers are compared with numbers, to their last digit; strings with strings. A string that is a number counts as that number beside one, and by size
 //!   beside another such string, because CSV has nothing else. Anything else is a mistake of the record, and no answer.
 //! * A field that is absent is null. `== null` asks for that; a comparison by size has no answer then, and the record is left out.
 //! * `in` looks for an item of a list, or for a part of a string. `min` and `max` are of a list of numbers, `len` of a list or string.
@@ -22,6 +22,7 @@ use std::fmt;
 use manyframe_core::{RejectCode, Rejection};
 
 use self::node::{Constant, Function, Node, Operator};
+use crate::number::Number;
 use crate::reject::{quoted, unexpected_schema};
 use crate::syntax::object_of;
 use crate::value::Value;
@@ -38,7 +39,7 @@ pub struct Condition {
 enum Answer<'r> {
     Null,
     Bool(bool),
-    Number(f64),
+    Number(Number<'r>),
     Text(Cow<'r, str>),
     List(Vec<Answer<'r>>),
     Object,
@@ -118,7 +119,8 @@ impl Node {
             Self::Field(name) => field(name).map_or(Answer::Null, Answer::of),
             Self::Call(function, argument) => {
                 let found = argument.answer(field)?;
-                match (function.call(&found), found) {
+                let number = function.call(&found).map(Number::into_owned);
+                match (number, found) {
                     (Some(number), _) => Answer::Number(number),
                     (None, Answer::Null) => return Err(Unanswered::Missing(argument.to_string())),
                     (None, found) => {
@@ -227,21 +229,21 @@ impl Constant {
         match self {
             Self::Null => Answer::Null,
             Self::Bool(truth) => Answer::Bool(*truth),
-            Self::Number(number) => Answer::Number(*number),
+            Self::Number(number) => Answer::Number(number.clone()),
             Self::Text(text) => Answer::Text(Cow::Owned(text.clone())),
         }
     }
 }
 
 impl Function {
-    fn call(self, argument: &Answer<'_>) -> Option<f64> {
-        let numbers = |items: &[Answer<'_>]| items.iter().map(Answer::number).collect::<Option<Vec<f64>>>();
+    fn call<'n>(self, argument: &'n Answer<'_>) -> Option<Number<'n>> {
+        let numbers = |items: &'n [Answer<'_>]| items.iter().map(Answer::number).collect::<Option<Vec<_>>>();
         match (self, argument) {
-            (Self::Min, Answer::List(items)) => numbers(items)?.into_iter().min_by(f64::total_cmp),
-            (Self::Max, Answer::List(items)) => numbers(items)?.into_iter().max_by(f64::total_cmp),
+            (Self::Min, Answer::List(items)) => numbers(items)?.into_iter().min_by(Number::order),
+            (Self::Max, Answer::List(items)) => numbers(items)?.into_iter().max_by(Number::order),
             (Self::Min | Self::Max, other) => other.number(),
-            (Self::Len, Answer::List(items)) => Some(items.len() as f64),
-            (Self::Len, Answer::Text(text)) => Some(text.chars().count() as f64),
+            (Self::Len, Answer::List(items)) => Some(Number::Integer(items.len() as i128)),
+            (Self::Len, Answer::Text(text)) => Some(Number::Integer(text.chars().count() as i128)),
             (Self::Len, _) => None,
         }
     }
@@ -255,15 +257,15 @@ impl<'r> Answer<'r> {
             Value::Text(text) => Self::Text(Cow::Borrowed(text)),
             Value::List(items) => Self::List(items.iter().map(Self::of).collect()),
             Value::Object(_) => Self::Object,
-            number => number.as_f64().map_or(Self::Null, Self::Number),
+            number => number.as_number().map_or(Self::Null, Self::Number),
         }
     }
 
     /// The number that it is, or that it is the text of.
-    fn number(&self) -> Option<f64> {
+    fn number(&self) -> Option<Number<'_>> {
         match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Self::Number(number) => Some(number.clone()),
+            Self::Text(text) => Number::of_text(text.trim()),
             _ => None,
         }
     }
@@ -313,14 +315,14 @@ fn order_of(left: &Answer<'_>, right: &Answer<'_>) -> Option<Ordering> {
     match (left, right) {
         (Answer::Text(left), Answer::Text(right)) => Some(left.cmp(right)),
         (Answer::Bool(left), Answer::Bool(right)) => Some(left.cmp(right)),
-        _ => left.number()?.partial_cmp(&right.number()?),
+        _ => Some(left.number()?.order(&right.number()?)),
     }
 }
 
 /// As [`order_of`], for a comparison by size: two strings are compared as numbers if both are, since columns of CSV are strings.
 fn size_order_of(left: &Answer<'_>, right: &Answer<'_>) -> Option<Ordering> {
     match (left, right, left.number(), right.number()) {
-        (Answer::Text(_), Answer::Text(_), Some(left), Some(right)) => left.partial_cmp(&right),
+        (Answer::Text(_), Answer::Text(_), Some(left), Some(right)) => Some(left.order(&right)),
         (Answer::Text(_), Answer::Text(_), Some(_), None) | (Answer::Text(_), Answer::Text(_), None, Some(_)) => None,
         _ => order_of(left, right),
     }
@@ -411,6 +413,47 @@ mod tests {
             "text < '10'",
         ] {
             assert_eq!(check(condition), Ok(()), "{condition}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_to_their_last_digit() {
+        let row = r#"{"id": 9007199254740993, "whole": 9007199254740992.0, "long": 18446744073709551616, "cell": "9007199254740993",
+            "next": "9007199254740992", "exact": 9007199254740993.0, "ids": [9007199254740992, 9007199254740993], "large": 1e999, "zero": -0,
+            "tenth": 0.1, "money": 12345678901234567890.12, "tiny": 1e-400}"#;
+        for (condition, expected) in [
+            ("id == 9007199254740993", true),
+            ("id == 9007199254740992", false),
+            ("id > 9007199254740992", true),
+            ("id == whole", false),
+            ("id > whole", true),
+            ("id == exact", true),
+            ("whole == 9007199254740992", true),
+            ("long > 18446744073709551615", true),
+            ("long == 18446744073709551616", true),
+            ("long != 18446744073709551617", true),
+            ("cell == 9007199254740993", true),
+            ("cell == 9007199254740992", false),
+            ("cell > next", true),
+            ("next < cell", true),
+            ("cell == id", true),
+            ("9007199254740991 in ids", false),
+            ("id in [9007199254740992]", false),
+            ("cell in ids", true),
+            ("max(ids) == 9007199254740993", true),
+            ("min(ids) == 9007199254740992", true),
+            ("max(ids) == min(ids)", false),
+            ("large == 1e999", true),
+            ("large > 1e998", true),
+            ("zero == 0", true),
+            ("tenth == 0.1", true),
+            ("tenth == '0.10'", true),
+            ("money == 12345678901234567890.12", true),
+            ("money == 12345678901234567890.13", false),
+            ("money < 12345678901234567890.13", true),
+            ("tiny > 0", true),
+        ] {
+            assert_eq!(Condition::parse(condition).unwrap().is_true_of(row), Ok(expected), "{condition}");
         }
     }
 

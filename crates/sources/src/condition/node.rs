@@ -1,5 +1,7 @@
 //! The parts of a condition.
 
+use crate::number::Number;
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
     Constant(Constant),
@@ -16,7 +18,7 @@ pub(super) enum Node {
 pub(super) enum Constant {
     Null,
     Bool(bool),
-    Number(f64),
+    Number(Number<'static>),
     Text(String),
 }
 

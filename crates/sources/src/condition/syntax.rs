@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::node::{Constant, Function, Node, Operator};
+use crate::number::Number;
 use crate::reject::quoted;
 
 /// Deepest nesting of a condition.
@@ -24,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
     Word(String),
-    Number(f64),
+    Number(Number<'static>),
     Text(String),
     Sign(&'static str),
 }
@@ -49,7 +50,8 @@ fn tokens_of(text: &str) -> Result<Vec<Token>, String> {
         } else if first.is_ascii_digit() || first == '.' {
             let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '.';
             let (number, after) = rest.split_at(rest.find(|c| !is_inside(c)).unwrap_or(rest.len()));
-            token = Token::Number(number.parse().map_err(|_error| format!("has {number:?}, which is no number"))?);
+            let read = Number::of_text(number).ok_or_else(|| format!("has {number:?}, which is no number"))?;
+            token = Token::Number(read.into_owned());
             rest = after;
         } else if let Some((sign, after)) = SIGNS.iter().find_map(|sign| Some((sign, rest.strip_prefix(sign)?))) {
             token = Token::Sign(sign);
@@ -160,7 +162,7 @@ impl Parser {
             Token::Number(number) => Node::Constant(Constant::Number(number)),
             Token::Text(text) => Node::Constant(Constant::Text(text)),
             Token::Sign("-") => match self.next() {
-                Some(Token::Number(number)) => Node::Constant(Constant::Number(-number)),
+                Some(Token::Number(number)) => Node::Constant(Constant::Number(number.negated())),
                 _ => return Err("has \"-\" before something else than a number".to_owned()),
             },
             Token::Sign("(") => {

@@ -3,6 +3,7 @@
 use manyframe_core::{Rejection, Role};
 
 use crate::conversation::{ANSWERS, CONTENTS, LISTS, QUESTIONS, ROLES, role_of};
+use crate::number::Number;
 use crate::reject::unexpected_schema;
 use crate::value::{Object, Value};
 
@@ -56,7 +57,7 @@ fn is_untrained(turn: &Object<'_>) -> bool {
     let is_assistant = role.is_some_and(|role| role_of(role).ok() == Some(Role::Assistant));
     // As ms-swift, Axolotl and OpenAI say it.
     let is_off = ["loss", "train"].iter().any(|name| turn.get(name) == Some(&Value::Bool(false)));
-    is_assistant && (is_off || turn.get("weight").and_then(Value::as_f64) == Some(0.0))
+    is_assistant && (is_off || turn.get("weight").and_then(Value::as_number) == Some(Number::Integer(0)))
 }
 
 fn reject_lost_of_turn(turn: &Object<'_>) -> Result<(), Rejection> {

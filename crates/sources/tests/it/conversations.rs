@@ -188,6 +188,30 @@ fn ids_are_strings_or_numbers() {
 }
 
 #[test]
+fn ids_that_are_numbers_keep_every_digit() {
+    for (number, expected) in [
+        ("0.1", "0.1"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("5.0", "5"),
+        ("1e22", "10000000000000000000000"),
+        ("9007199254740993", "9007199254740993"),
+        ("9007199254740993.0", "9007199254740993.0"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("-12345678901234567890", "-12345678901234567890"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("0.12345678901234567891", "0.12345678901234567891"),
+        ("1e400", "1e400"),
+    ] {
+        // However deep a neighbour of it is nested.
+        for beside in ["0".to_owned(), "[".repeat(100) + &"]".repeat(100)] {
+            let text = format!(r#"{{"beside": {beside}, "id": {number}, "data": ["a", "b"]}}"#);
+            assert_eq!(parse(Text, &text).unwrap().upstream_id, expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn what_turns_have_beside_their_texts_rejects_a_record_of_text_too() {
     for (fields, expected) in [
         (r#""reasoning_content": "thought""#, "\"reasoning_content\" beside \"content\""),
