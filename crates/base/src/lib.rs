@@ -9,6 +9,7 @@ pub mod in_flight;
 mod input_file;
 mod parallel;
 mod progress;
+pub mod replacement;
 mod shell;
 mod steady_file;
 mod threads;
