@@ -373,6 +373,8 @@ fn nothing_is_replaced_and_an_unknown_source_is_named() {
     };
     workshop.write("there/kept.txt", "mine");
     assert!(export(&workshop.text("there"), &[]).contains("exists; move it away"));
+    assert!(export(&format!("{dataset}/export"), &[]).contains("whose next build would remove it"));
+    assert!(!stages()[0].join("export").exists());
     assert_eq!(contents_below(&workshop.path("there")), [("kept.txt".to_owned(), b"mine".to_vec())]);
     assert!(export(&workshop.text("new"), &["--only-source", "mantis"]).contains("its sources are allava-caption"));
     assert!(!workshop.path("new").exists());

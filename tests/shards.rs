@@ -1,11 +1,12 @@
 //! Promise: what is taken over from a dataset, or replayed, is what its build wrote.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::determinism::files_of;
-use crate::support::{Workshop, llava, photo, run};
+use crate::support::{Workshop, contents_below, llava, photo, run};
 
 #[test]
 fn a_shard_that_was_changed_since_is_neither_taken_over_nor_replayed() {
@@ -46,4 +47,86 @@ fn a_shard_that_was_changed_since_is_neither_taken_over_nor_replayed() {
     assert!(explained.contains("nothing to do"), "{explained}");
     let output = workshop.run_build(&["--set", "seed=10"], 0);
     assert!(String::from_utf8(output.stdout).unwrap().contains("4 of 4 samples"));
+}
+
+/// A dataset of eight photographs in two formats, packed.
+fn packed() -> (Workshop, PathBuf) {
+    let mut workshop = Workshop::new();
+    workshop.head =
+        workshop.head.replace("[format]\n", "[output]\nformats = [\"webdataset\", \"parquet\"]\n[format]\n");
+    workshop.head.push_str("[pack]\nmax_tokens = 4000\n");
+    (0..8).for_each(|number| _ = workshop.write(&format!("media/{number}.jpg"), photo(number, 80, 60)));
+    let records: Vec<Value> = (0..8).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    workshop.add_source("a", "llava", &json!(records), "");
+    let dataset = workshop.build().dataset;
+    (workshop, dataset)
+}
+
+/// The files that the manifest of [`packed`] names.
+fn named(dataset: &Path) -> [PathBuf; 4] {
+    let pack = fs::read_dir(dataset).unwrap().map(|entry| entry.unwrap().path());
+    let pack = pack.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("pack-")).unwrap();
+    let shard = |name: &str| dataset.join(name);
+    [shard("webdataset/image/000000.tar"), shard("parquet/image/000000.parquet"), shard("ledger.parquet"), pack]
+}
+
+/// One bit in the middle is another one; size and modification time stay.
+fn alter(path: &Path) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, &bytes).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn there_is_something_to_do_where_a_file_of_the_dataset_was_altered() {
+    let (workshop, dataset) = packed();
+    let built = files_of(&dataset);
+    for path in named(&dataset) {
+        alter(&path);
+        let next = String::from_utf8(run(&["status", &workshop.pipeline(), "--quiet"], 0).stdout).unwrap();
+        assert!(!next.contains("nothing to do"), "{}: {next}", path.display());
+        let output = workshop.run_build(&[], 0);
+        let warned = String::from_utf8(output.stderr).unwrap();
+        assert!(warned.contains("not the file that the manifest names; the dataset is built again"), "{warned}");
+        assert_eq!(files_of(&dataset), built, "{}", path.display());
+        let said = String::from_utf8(workshop.run_build(&[], 0).stdout).unwrap();
+        assert!(said.contains("nothing to do"), "{said}");
+    }
+}
+
+#[test]
+fn nothing_is_exported_or_packed_of_files_that_were_altered() {
+    let (workshop, dataset) = packed();
+    let copy = workshop.path("copy");
+    let location = copy.display().to_string();
+    let export = workshop.text("export");
+    let said = |arguments: &[&str], code: i32| {
+        _ = fs::remove_dir_all(workshop.path("export"));
+        String::from_utf8(run(arguments, code).stderr).unwrap()
+    };
+    let commands = [
+        (vec!["export", &location, "--format", "llava_json", "--output", &export], [true, false, false, false]),
+        (
+            vec!["export", &location, "--format", "llava_json", "--packed", "--output", &export],
+            [false, true, false, true],
+        ),
+        (vec!["export", &location, "--format", "packed_parquet", "--output", &export], [false, true, false, true]),
+        (vec!["pack", &location, "--set", "max_tokens=2000"], [false, false, true, false]),
+    ];
+    let originals = named(&dataset);
+    for (arguments, reads) in &commands {
+        for (original, is_read) in originals.iter().zip(reads) {
+            _ = fs::remove_dir_all(&copy);
+            for (name, bytes) in contents_below(&dataset) {
+                workshop.write(&format!("copy/{name}"), bytes);
+            }
+            alter(&copy.join(original.strip_prefix(&dataset).unwrap()));
+            let said = said(arguments, if *is_read { 2 } else { 0 });
+            assert_eq!(said.contains("is not the file that the manifest names"), *is_read, "{arguments:?}: {said}");
+            assert_eq!(workshop.path("export").exists(), !is_read && arguments[0] == "export", "{arguments:?}");
+        }
+    }
 }

@@ -172,6 +172,25 @@ fn a_node_downloads_the_shards_that_it_trains_on() {
     assert_eq!(download("both", &["--only-layout", "image", "--shards", "1..4", "--rank", "0/2"]), [shard(2)]);
     let none = run(&["download", &out, &workshop.text("none"), "--only-layout", "text"], 2);
     assert!(String::from_utf8_lossy(&none.stderr).contains("the dataset has image/000000"));
+    // What else is in the directory is read by whoever reads all of its files.
+    let said = |name: &str, more: &[&str], code: i32| {
+        let output = run(&[&["download", &out, &workshop.text(name)], more].concat(), code);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let others = said("rank", &["--rank", "0/2"], 0);
+    assert!(
+        others.contains("shards that were not chosen are there, too") && others.contains("num_files=2"),
+        "{others}"
+    );
+    assert!(!said("rank", &[], 0).contains("not chosen"));
+    workshop.write("first/webdataset/image/000007.tar", b"of an older dataset");
+    for more in [&["--shards", "0..2"][..], &[]] {
+        let other = said("first", more, 2);
+        assert!(other.contains("000007.tar\" is no shard of this dataset"), "{other}");
+    }
+    assert!(!workshop.path("first/manifest.json").exists());
+    assert!(said("out/copy", &[], 2).contains("is inside of the dataset"));
+    assert!(!workshop.path("out/copy").exists());
 }
 
 #[test]

@@ -79,3 +79,18 @@ fn a_directory_a_pipe_or_a_link_to_itself_in_place_of_any_file_of_work_is_replac
         assert_eq!(manifest, &digests[0].1, "{name:?}");
     }
 }
+
+#[test]
+fn a_dataset_that_could_not_be_published_is_not_made() {
+    let mut workshop = Workshop::new();
+    workshop.add_source("a", "llava", &json!([llava("one", "absent.jpg")]), "");
+    let said = |output: &str| {
+        let arguments = ["build", &workshop.pipeline(), "--quiet", "--accept-rejects", "--output", output];
+        String::from_utf8(run(&arguments, 2).stderr).unwrap()
+    };
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), workshop.path("out.work")).unwrap();
+    let error = said(&workshop.text("out"));
+    assert!(error.contains("out.work\" is on another file system than"), "{error}");
+    assert!(!workshop.path("out").exists() && !elsewhere.path().join("index").exists());
+}

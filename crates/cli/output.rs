@@ -84,7 +84,10 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     let text = if answers_json() { harmless_json(text) } else { harmless(text) };
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        // Such as a full disk, which is not that of the dataset.
+        result => {
+            result.map_err(|error| io::Error::new(error.kind(), format!("cannot write the answer to stdout: {error}")))
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! ```text
 //! write_atomic(path, bytes)     AtomicFile::create(path) ─ write … ─ publish()        one file
 //! StagedDirectory::beside(path) ─ files in it … ─ publish()                           a new directory
-//! replace_directory(staged, path)                                                     a directory that may exist already
 //! ```
 //!
 //! What is published is on the disk before its name is, and its name is on the disk when the call returns.
@@ -128,7 +127,7 @@ pub fn remove_leftovers_of_the_dead(directory: &Path) -> Result<(), FileError> {
 }
 
 /// Removes what killed processes of this host left of one file or directory.
-fn remove_leftovers_of(path: &Path) -> Result<(), FileError> {
+pub(crate) fn remove_leftovers_of(path: &Path) -> Result<(), FileError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
     let start = format!(".{name}.");
     let is_leftover = |found: &str| found.starts_with(&start) && process_of(found).is_some_and(|pid| !is_alive(pid));
@@ -144,8 +143,12 @@ fn process_of(name: &str) -> Option<u32> {
     pid.parse().ok().filter(|_| is_owner)
 }
 
+/// A process that ended keeps its number until its parent asks for it, which in a container may be never.
 fn is_alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    let Ok(stat) = fs::read(Path::new("/proc").join(pid.to_string()).join("stat")) else { return false };
+    // `PID (NAME) STATE …`; the name may have brackets and spaces.
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
+    !matches!(state, Some(b'Z' | b'X'))
 }
 
 /// Removes what killed processes left in a directory under names of [`temporary_beside`]. Only for a directory in which nobody
@@ -437,34 +440,8 @@ pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
-/// Replaces a directory, if there is one, with a finished one, in one step. The old one is then where the new
-/// one was, or at `replaced` where the file system cannot exchange two directories: there, a crash between two renames
-/// leaves nothing at `path`, and the old directory at `replaced`.
-///
-/// The files of `staged` must have been flushed.
-///
-/// # Errors
-///
-/// If the directories cannot be flushed or renamed.
-pub fn replace_directory(staged: &Path, path: &Path, replaced: &Path) -> Result<(), FileError> {
-    let publish_error = || FileError::when(FileAction::Publish, path);
-    if replaced.exists() {
-        fs::remove_dir_all(replaced).map_err(FileError::when(FileAction::Remove, replaced))?;
-    }
-    let parent = parent_directory(path);
-    fs::create_dir_all(parent).map_err(FileError::write(parent))?;
-    sync_directory(staged)?;
-    if !path.exists() {
-        fs::rename(staged, path).map_err(publish_error())?;
-    } else if rustix::fs::renameat_with(CWD, staged, CWD, path, RenameFlags::EXCHANGE).is_err() {
-        fs::rename(path, replaced).map_err(publish_error())?;
-        fs::rename(staged, path).map_err(publish_error())?;
-    }
-    sync_directory(parent)
-}
-
 /// Makes renames in a directory durable.
-fn sync_directory(directory: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let handle = File::open(directory).map_err(FileError::read(directory))?;
     handle.sync_all().map_err(FileError::write(directory))
 }
@@ -528,6 +505,17 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_ended_and_that_nobody_asked_for_is_dead() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while is_alive(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(Path::new("/proc").join(child.id().to_string()).exists());
+        child.wait().unwrap();
+        assert!(is_alive(std::process::id()));
+    }
+
+    #[test]
     fn a_file_or_directory_that_is_not_published_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut file = AtomicFile::create(&directory.path().join("a.txt")).unwrap();
@@ -555,18 +543,6 @@ mod tests {
             assert_eq!(fs::read(path.join("c.txt")).unwrap(), b"first");
             fs::remove_dir_all(&path).unwrap();
         }
-    }
-
-    #[test]
-    fn a_directory_is_replaced_as_a_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let [staged, path, replaced] = ["staged", "output", "replaced"].map(|name| directory.path().join(name));
-        write_atomic(&staged.join("first"), b"").unwrap();
-        replace_directory(&staged, &path, &replaced).unwrap();
-        assert_eq!(names_in(&path), ["first"]);
-        write_atomic(&staged.join("second"), b"").unwrap();
-        replace_directory(&staged, &path, &replaced).unwrap();
-        assert_eq!(names_in(&path), ["second"]);
     }
 
     #[test]

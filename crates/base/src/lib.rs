@@ -11,6 +11,7 @@ mod input_file;
 mod memory;
 mod parallel;
 mod progress;
+pub mod replacement;
 mod shell;
 mod steady_file;
 mod threads;

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_engine::EngineError;
+use manyframe_pipeline::dataset_around;
 use manyframe_transfer::{Choice, Download};
 
 use super::location::open_dataset;
@@ -12,6 +14,10 @@ use crate::{output, progress};
 
 pub(super) fn run(arguments: &DownloadArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
+    let directory = std::path::absolute(&arguments.directory)?;
+    if let Some(around) = dataset_around(&directory) {
+        return Err(EngineError::InsideDataset { path: directory.clone(), around: around.to_owned() }.into());
+    }
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let choice = Choice {
         only_layouts: arguments.only_layout.clone(),

@@ -15,7 +15,7 @@ use std::time::Instant;
 use manyframe_base::files::{free_bytes, parent_directory};
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step, memory_bytes};
-use manyframe_dataset::{DatasetReader, Excess, Manifest, ShardEntry};
+use manyframe_dataset::{DatasetReader, Excess, MANIFEST_FILE, Manifest, named_files};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{
     ChangedMedia, Context, Doubt, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, StatedShard, Verdict, doubts,
@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::account::summary_before_run;
-use crate::commit::{commit, ensure_replaceable};
+use crate::commit::{commit, ensure_publishable, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
 use crate::engine::{Engine, LocalEngine, TaskSet, tasks_at_once};
 use crate::error::EngineError;
@@ -221,8 +221,13 @@ impl Build {
         if !engine.shares_disk() && self.store.is_none() {
             return Err(EngineError::NeedsSharedDisk { directory: self.work.path().to_owned() });
         }
+        let dataset = self.context.pipeline.file.output.location();
+        // Of one that is there, there may be nothing to do.
+        if self.store.is_none() && !dataset.join(MANIFEST_FILE).exists() {
+            ensure_publishable(self.work.path(), dataset)?;
+        }
         let indexed = self.index_on(engine, executor)?;
-        if let Some(outcome) = indexed.up_to_date()? {
+        if let Some(outcome) = indexed.up_to_date(executor)? {
             return Ok(outcome);
         }
         let mut planned = indexed.plan(executor)?;
@@ -281,13 +286,14 @@ impl IndexedBuild {
     /// # Errors
     ///
     /// An error if the dataset cannot be read or packed.
-    pub fn up_to_date(&self) -> Result<Option<BuildOutcome>, EngineError> {
+    pub fn up_to_date(&self, executor: Executor<'_>) -> Result<Option<BuildOutcome>, EngineError> {
         let Build { context, work, options, store, .. } = &self.build;
         if options.is_fresh {
             return Ok(None);
         }
         let (dataset, stores) = (context.pipeline.file.output.location(), &context.pipeline.stores);
-        let Some(committed) = Committed::read_if_current(&context.pipeline, self.index.keys)? else { return Ok(None) };
+        let current = Committed::read_if_current(&context.pipeline, self.index.keys, (work.path(), executor))?;
+        let Some(committed) = current else { return Ok(None) };
         let plans = work.plans()?;
         let settle = |store: &StoreOutput| store.settle(committed.manifest_digest, &plans);
         store.iter().try_for_each(|store| store.abandon(&plans).and_then(|()| settle(store)))?;
@@ -399,8 +405,9 @@ impl PlannedBuild {
         self.warn_of_licenses();
         self.warn_of_losses();
         let tasks = &self.open.plan.tasks;
-        if let Some(store) = &self.open.store {
-            store.prepare(&self.open.directory, tasks.len() as u32)?;
+        match &self.open.store {
+            Some(store) => store.prepare(&self.open.directory, tasks.len() as u32)?,
+            None => ensure_publishable(self.work.path(), self.open.plan.pipeline.output.location())?,
         }
         let unfinished = self.open.unfinished_tasks();
         self.warn_of_full_disk(&unfinished, executor.pool.current_num_threads())?;
@@ -557,17 +564,16 @@ pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) 
 }
 
 impl OpenPlan {
-    /// Keeps what the shards of its dataset are, so that the next build need not read them to find out.
+    /// Keeps what the files of its dataset are, so that the next build need not read them to find out.
     fn keep_shard_digests(&self, committed: &Committed) -> Result<(), EngineError> {
         if self.store.is_some() {
             return Ok(());
         }
-        let shard = |shard: &ShardEntry| {
-            let path = committed.dataset.join(shard.path.to_string());
-            StatedShard { path, digest: shard.digest }
-        };
+        let named = named_files(&committed.manifest).into_iter();
+        let files =
+            named.map(|(path, stated)| StatedShard { path: committed.dataset.join(path), digest: stated.digest });
         let work = parent_directory(&self.directory);
-        Ok(manyframe_plan::keep_shard_digests(work, committed.manifest.shards.iter().map(shard))?)
+        Ok(manyframe_plan::keep_shard_digests(work, files)?)
     }
 
     /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.

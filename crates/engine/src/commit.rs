@@ -9,9 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{parent_directory, replace_directory};
+use manyframe_base::files::parent_directory;
+use manyframe_base::replacement::{is_mount_point, replace_directory, try_replacing};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
@@ -20,7 +22,7 @@ use manyframe_dataset::{
     SourceSummary, WorkDone, named_files, read_ledger,
 };
 use manyframe_pipeline::{Occupant, Pipeline, dataset_around, portable_settings};
-use manyframe_plan::{BuildKeys, keep_sample_media, remove_other_sample_media};
+use manyframe_plan::{BuildKeys, ShardDigests, StatedShard, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
 
 use crate::account::{summary_of_decontamination, write_ledger};
@@ -117,7 +119,11 @@ impl Committed {
 
     /// Reads the dataset of a pipeline if it exists and is what a build would make, besides packs that were made since. One that
     /// this version cannot read is not.
-    pub(crate) fn read_if_current(pipeline: &Pipeline, keys: BuildKeys) -> Result<Option<Self>, EngineError> {
+    pub(crate) fn read_if_current(
+        pipeline: &Pipeline,
+        keys: BuildKeys,
+        (work, executor): (&Path, Executor<'_>),
+    ) -> Result<Option<Self>, EngineError> {
         let (dataset, stores) = (pipeline.file.output.location(), &pipeline.stores);
         let storage = stores.storage(dataset).map_err(DatasetError::from)?;
         if storage.num_bytes(MANIFEST_FILE)?.is_none() {
@@ -125,7 +131,12 @@ impl Committed {
         }
         match DatasetReader::open_in(storage).and_then(|reader| Ok((reader.build_facts()?, reader))) {
             Ok((Some(facts), reader)) if is_current(&facts, &reader, pipeline, keys)? => {
-                Ok(Some(Self::from_reader(&reader)))
+                let digests = ShardDigests::open(work);
+                let changed = digests.damaged(StatedShard::all_of(&reader), executor)?;
+                for StatedShard { path, .. } in &changed {
+                    tracing::warn!(file = %path.display(), "not the file that the manifest names; the dataset is built again");
+                }
+                Ok(changed.is_empty().then(|| Self::from_reader(&reader)))
             }
             Ok(_) => Ok(None),
             Err(DatasetError::File(error)) => Err(error.into()),
@@ -177,8 +188,8 @@ fn losses_of_files(pipeline: &Pipeline, assembled: &DatasetReader, options: Comm
     excess.iter().map(ToString::to_string).collect()
 }
 
-/// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in them is for
-/// `verify`.
+/// Whether all files that a manifest names are there, and those beside the shards, and shards have their sizes. What is in those
+/// that were written to since is compared by whoever says that there is nothing to do, and the rest is for `verify`.
 fn is_whole(dataset: &DatasetReader, pipeline: &Pipeline) -> Result<bool, EngineError> {
     // A store tells the sizes of a thousand files at once; where that is not allowed, of one after the other.
     let listed = pipeline.file.output.url().and_then(|_| dataset.storage().list("").ok());
@@ -226,6 +237,17 @@ pub(crate) fn ensure_replaceable(
         Occupant::Nameless if !options.replaces_other_name => Err(EngineError::Nameless { path: path() }),
         Occupant::Nothing | Occupant::Dataset(_) | Occupant::Nameless => Ok(()),
     }
+}
+
+/// Makes sure, before hours of work, that a dataset that is finished in the work directory can be moved to the output.
+pub(crate) fn ensure_publishable(work: &Path, dataset: &Path) -> Result<(), EngineError> {
+    if is_mount_point(dataset) {
+        return Err(EngineError::OutputIsMounted { path: dataset.to_owned() });
+    }
+    try_replacing(work, dataset).map_err(|error| match error.source.kind() {
+        ErrorKind::CrossesDevices => EngineError::OtherFileSystem { work: work.to_owned(), path: dataset.to_owned() },
+        _ => error.into(),
+    })
 }
 
 /// The dataset while it is assembled, in a staging directory.

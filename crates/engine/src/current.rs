@@ -1,6 +1,12 @@
-//! Whether a dataset is still the one that was opened: a build may replace it while it is read, and what is read then is of two.
+//! Whether a dataset is still the one that was opened, and the one that was built: a build may replace it while it is read, and what is
+//! read then is of two; files may have been changed since.
 
-use manyframe_dataset::{DatasetReader, MANIFEST_FILE};
+use std::collections::BTreeSet;
+
+use manyframe_base::files::work_directory;
+use manyframe_core::Digest;
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE, ShardName};
+use manyframe_plan::{ShardDigests, StatedShard};
 
 use crate::error::EngineError;
 
@@ -27,4 +33,41 @@ pub(crate) fn if_current<T>(dataset: &DatasetReader, made: Result<T, EngineError
         check_current(dataset)?;
     }
     made
+}
+
+/// Compares files of a dataset with its manifest, before something is made of them under digests of its own, or without any.
+pub(crate) struct FileCheck<'d> {
+    dataset: &'d DatasetReader,
+    digests: ShardDigests,
+}
+
+impl<'d> FileCheck<'d> {
+    /// What the build of the dataset knows of its files need not be read.
+    pub(crate) fn of(dataset: &'d DatasetReader) -> Self {
+        Self { dataset, digests: ShardDigests::open(&work_directory(dataset.location())) }
+    }
+
+    /// Checks one of its files, by its path there.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::OtherFile`] if it has other bytes than the manifest says.
+    pub(crate) fn check(&self, path: &str, digest: Digest) -> Result<(), EngineError> {
+        let file = StatedShard { path: self.dataset.storage().full_path(path), digest };
+        if self.digests.is_damaged(&file) { Err(EngineError::OtherFile { path: file.path }) } else { Ok(()) }
+    }
+
+    /// Checks the pack index, and the file of each shard that packs are read from.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
+    pub(crate) fn check_packs(&self) -> Result<(), EngineError> {
+        let manifest = self.dataset.manifest();
+        let index = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
+        let names: BTreeSet<ShardName> = manifest.shards.iter().map(|shard| shard.path.name).collect();
+        let shards = names.into_iter().filter_map(|name| self.dataset.shard(name).ok());
+        let shards = shards.map(|shard| (shard.path.to_string(), shard.digest));
+        index.chain(shards).try_for_each(|(path, digest)| self.check(&path, digest))
+    }
 }

@@ -280,6 +280,32 @@ pub enum EngineError {
         /// The dataset around it.
         around: PathBuf,
     },
+    /// The output is where something is mounted, which cannot be replaced.
+    #[error(
+        "something is mounted at {path:?}, so that a build cannot replace it as a whole: name a directory in it as the output"
+    )]
+    OutputIsMounted {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The work directory and the output are on different file systems.
+    #[error(
+        "{work:?} is on another file system than {path:?}: a build moves the finished dataset from there in one step; let both be in one directory"
+    )]
+    OtherFileSystem {
+        /// The work directory.
+        work: PathBuf,
+        /// The output.
+        path: PathBuf,
+    },
+    /// A file of a dataset has other bytes than its manifest says.
+    #[error(
+        "{path:?} is not the file that the manifest names: it was changed or damaged since it was built; build the dataset again, or copy or download it again"
+    )]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// The output exists already.
     #[error("{path:?} exists; move it away or choose another output")]
     Exists {
@@ -398,6 +424,9 @@ impl EngineError {
             | Self::InsideDataset { .. }
             | Self::AnnotationsChanged { .. }
             | Self::Exists { .. }
+            | Self::OtherFile { .. }
+            | Self::OutputIsMounted { .. }
+            | Self::OtherFileSystem { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
             | Self::Drawing(_)

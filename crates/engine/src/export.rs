@@ -19,10 +19,11 @@ use manyframe_base::files::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
 use manyframe_core::{Layout, Sample, is_document};
 use manyframe_dataset::{DatasetReader, ShardEntry};
+use manyframe_pipeline::dataset_around;
 use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
 use serde::Serialize;
 
-use crate::current::check_current;
+use crate::current::{FileCheck, check_current};
 use crate::error::EngineError;
 use crate::exported::{Exported, FrameSize, images_of};
 use crate::needle_export::write_lmms_eval;
@@ -87,7 +88,9 @@ impl Export<'_> {
     /// # Errors
     ///
     /// [`EngineError::NoSuchSource`] if the options name a source that the dataset does not have, [`EngineError::Exists`]
-    /// if something is at `output` already, [`EngineError::NotPacked`] if packs are asked for that there are not. After an error, nothing is left of the export.
+    /// if something is at `output` already, [`EngineError::InsideDataset`] if it is inside of a dataset, [`EngineError::NotPacked`] if packs are
+    /// asked for that there are not, [`EngineError::OtherFile`] if a file was changed since it was built. After an error, nothing is left of
+    /// the export.
     pub fn write(self, output: &Path) -> Result<Exported, EngineError> {
         let sources = &self.dataset.manifest().sources;
         let known: BTreeSet<&str> = sources.iter().map(|source| source.budget.name.as_str()).collect();
@@ -98,21 +101,12 @@ impl Export<'_> {
         if output.symlink_metadata().is_ok() {
             return Err(EngineError::Exists { path: output.to_owned() });
         }
+        let absolute = std::path::absolute(output).map_err(FileError::write(output))?;
+        if let Some(around) = dataset_around(&absolute) {
+            return Err(EngineError::InsideDataset { path: output.to_owned(), around: around.to_owned() });
+        }
         let staged = StagedDirectory::beside(output)?;
-        let exported = match self.options.format {
-            ExportFormat::LlavaJson => self.write_samples(staged.path()),
-            ExportFormat::LlavaPacks => self.write_packs(staged.path()),
-            ExportFormat::PackedParquet => write_packed_parquet(self.dataset, staged.path(), self.progress),
-            ExportFormat::XtunerPacks => {
-                write_xtuner_packs(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
-            }
-            ExportFormat::LmmsEval => {
-                write_lmms_eval(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
-            }
-            ExportFormat::VlmEvalKit => {
-                write_vlmevalkit(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
-            }
-        };
+        let exported = self.write_staged(staged.path());
         // What is missing or damaged may be so in neither of two datasets.
         check_current(self.dataset)?;
         let exported = exported?;
@@ -124,11 +118,30 @@ impl Export<'_> {
         Ok(exported)
     }
 
+    fn write_staged(self, staged: &Path) -> Result<Exported, EngineError> {
+        let output = (staged, self.options.path_prefix.as_str());
+        match self.options.format {
+            ExportFormat::LlavaJson => return self.write_samples(staged),
+            ExportFormat::LmmsEval => return write_lmms_eval(self.dataset, output, self.progress),
+            ExportFormat::VlmEvalKit => return write_vlmevalkit(self.dataset, output, self.progress),
+            ExportFormat::LlavaPacks | ExportFormat::PackedParquet | ExportFormat::XtunerPacks => {}
+        }
+        // Samples of packs are read one by one, from anywhere.
+        FileCheck::of(self.dataset).check_packs()?;
+        match self.options.format {
+            ExportFormat::PackedParquet => write_packed_parquet(self.dataset, staged, self.progress),
+            ExportFormat::XtunerPacks => write_xtuner_packs(self.dataset, output, self.progress),
+            _ => self.write_packs(staged),
+        }
+    }
+
     fn write_samples(self, staged: &Path) -> Result<Exported, EngineError> {
         let shards = shards_to_read(self.dataset, self.options);
         self.progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
         let mut writer = LlavaWriter::create(staged, self.options)?;
+        let files = FileCheck::of(self.dataset);
         for shard in shards {
+            files.check(&shard.path.to_string(), shard.digest)?;
             for sample in self.dataset.samples(shard)? {
                 let sample = sample?;
                 if !is_wanted(&sample, self.options) {

@@ -18,6 +18,7 @@ use manyframe_core::{NeedleTask, RecordId, Sample};
 use manyframe_dataset::{DatasetReader, NeedleEntry};
 use serde::Serialize;
 
+use crate::current::FileCheck;
 use crate::error::EngineError;
 use crate::exported::Exported;
 use crate::needle_files::NeedleFiles;
@@ -120,6 +121,9 @@ fn write_questions(
 
 /// The questions with options, by their samples.
 pub(crate) fn questions(dataset: &DatasetReader) -> Result<BTreeMap<RecordId, NeedleEntry>, EngineError> {
+    if let Some(needles) = &dataset.manifest().needles {
+        FileCheck::of(dataset).check(&needles.path, needles.digest)?;
+    }
     let entries = dataset.needles()?.into_iter().filter(|entry| !entry.question.options.is_empty());
     let questions: BTreeMap<RecordId, NeedleEntry> = entries.map(|entry| (entry.sample, entry)).collect();
     if questions.is_empty() {
@@ -135,7 +139,9 @@ pub(crate) fn for_each_sample(
     mut take: impl FnMut(Sample) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     progress.start(Step::Export, dataset.shards_of_one_format().map(|shard| shard.num_bytes).sum());
+    let files = FileCheck::of(dataset);
     for shard in dataset.shards_of_one_format() {
+        files.check(&shard.path.to_string(), shard.digest)?;
         for sample in dataset.samples(shard)? {
             take(sample?)?;
         }

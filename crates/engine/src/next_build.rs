@@ -3,7 +3,7 @@
 use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
 use manyframe_pipeline::{Pipeline, SettingDifference, differences, portable_settings};
-use manyframe_plan::{ChangedMedia, Context, InputChanges};
+use manyframe_plan::{ChangedMedia, Context, InputChanges, ShardDigests, StatedShard};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -88,7 +88,9 @@ impl NextBuild {
         (next.num_annotation_parts, next.num_unread_parts) = (inputs.num_splits, inputs.num_unread);
         next.changed_media = changed_media(&context, &inputs);
         match (&work, &before) {
-            (_, Some(before)) if is_built_from(before, &context.pipeline, &inputs)? => {
+            (_, Some(before))
+                if is_built_from(before, &context.pipeline, &inputs)? && is_as_built(before, &place, executor)? =>
+            {
                 next.action = without_plan(before, &context.pipeline);
             }
             (Some(work), _) => next.look_for_plan(work, &inputs),
@@ -124,6 +126,12 @@ fn is_built_from(dataset: &DatasetReader, pipeline: &Pipeline, inputs: &InputCha
     let facts = dataset.build_facts().ok().flatten();
     let known = facts.zip(inputs.keys);
     known.map_or(Ok(false), |(facts, keys)| is_current(&facts, dataset, pipeline, keys))
+}
+
+/// Whether all files that its manifest names are those that it names.
+fn is_as_built(dataset: &DatasetReader, place: &OutputPlace, executor: Executor<'_>) -> Result<bool, EngineError> {
+    let files = StatedShard::all_of(dataset);
+    Ok(ShardDigests::open(&place.work).find_damaged(files, executor)?.is_empty())
 }
 
 fn changed_media(context: &Context, inputs: &InputChanges) -> Vec<ChangedMediaOfSource> {

@@ -21,7 +21,7 @@ use manyframe_shards::ShardFormat;
 use manyframe_storage::{Condition, Version, Written};
 
 use crate::content_file::ContentFile;
-use crate::current::{check_current, if_current};
+use crate::current::{FileCheck, check_current, if_current};
 use crate::error::EngineError;
 use crate::local_place::local_place;
 use crate::verify::tokens::open_formatter;
@@ -47,6 +47,7 @@ fn repack_opened(dataset: &DatasetReader, table: &PackTable) -> Result<Manifest,
     let before = dataset.storage().state(MANIFEST_FILE)?.and_then(|state| state.version);
     // The version is that of the manifest that was read.
     check_current(dataset)?;
+    FileCheck::of(dataset).check(&manifest.ledger.path, manifest.ledger.digest)?;
     let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("pack"))?;
     let ledger = (dataset.ledger()?, &*dataset.location().join(&manifest.ledger.path));
     manifest.pack = write(&file, ledger, scratch.path(), overhead)?;

@@ -19,7 +19,7 @@
 //! | `seal` | notices that a file of a plan was damaged |
 //! | `survey/` | what is in directories: for a pipeline file that a program writes |
 //! | `reuse`, `reused`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
-//! | `shard_digests` | whether shards that are reused or replayed are those that their manifest names |
+//! | `shard_digests` | whether shards that are reused, replayed or exported are those that their manifest names |
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
 //! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for fingerprints or for a check of all media.
@@ -124,6 +124,6 @@ pub use retry::{repeat, watch};
 pub use reuse::{LeftByPlan, Reuse};
 pub use reused::{MadeBecause, MadeSamples, ReusedSample, SourceReuse};
 pub use sample_media::{keep_sample_media, remove_other_sample_media};
-pub use shard_digests::{StatedShard, keep_shard_digests};
+pub use shard_digests::{ShardDigests, StatedShard, keep_shard_digests};
 pub use source_reader::SourceReader;
 pub use survey::{FoundSource, Survey, survey};

@@ -234,6 +234,12 @@ impl SampleStore {
         if facts.manyframe_version != env!("CARGO_PKG_VERSION") {
             return Ok(Self::nothing(plan.context, MadeBecause::OtherVersion));
         }
+        let ledger = &dataset.manifest().ledger;
+        let ledger = StatedShard { path: dataset.storage().full_path(&ledger.path), digest: ledger.digest };
+        // It alone says what is not shown of a sample.
+        if ShardDigests::open(plan.work).is_damaged(&ledger) {
+            return Ok(Self::nothing(plan.context, MadeBecause::NothingBefore));
+        }
         let media = kept_media_path(plan.work, dataset.manifest());
         let Pipeline { file, stores, .. } = &plan.context.pipeline;
         if let Some(url) = file.output.url() {

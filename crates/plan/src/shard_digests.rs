@@ -1,8 +1,8 @@
-//! Whether shards of a dataset are those that its manifest names. What is reused or replayed is copied into new shards, and damage would
-//! be covered by their digests.
+//! Whether shards of a dataset, and the tables beside them, are those that its manifest names. What is reused, replayed or exported is
+//! copied into new files, and damage would be covered by their digests.
 //!
-//! A shard is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps those of its
-//! own shards, so that the next one reads none. Shards at stores are not looked at: stores compare digests themselves.
+//! A file is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps those of its
+//! own files, so that the next one reads none. Files at stores are not looked at: stores compare digests themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,12 +11,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::{Executor, FileAccess, FileError, is_url, write_json};
 use manyframe_core::Digest;
+use manyframe_dataset::{DatasetReader, named_files};
 use manyframe_media::MediaIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
 
-/// A shard and the digest that a manifest states of it.
+/// A shard, or a table beside it, and the digest that a manifest states of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedShard {
     /// Its file.
@@ -25,8 +26,16 @@ pub struct StatedShard {
     pub digest: Digest,
 }
 
+impl StatedShard {
+    /// All files that the manifest of a dataset names.
+    pub fn all_of(dataset: &DatasetReader) -> Vec<Self> {
+        let named = named_files(dataset.manifest()).into_iter();
+        named.map(|(path, stated)| Self { path: dataset.storage().full_path(&path), digest: stated.digest }).collect()
+    }
+}
+
 /// The digests of shards that are known, or were computed.
-pub(crate) struct ShardDigests {
+pub struct ShardDigests {
     path: PathBuf,
     known: Mutex<BTreeMap<PathBuf, KnownShard>>,
 }
@@ -59,31 +68,46 @@ pub fn keep_shard_digests(work: &Path, shards: impl Iterator<Item = StatedShard>
 
 impl ShardDigests {
     /// What a work directory knows. A damaged list counts as empty: digests can be computed again.
-    pub(crate) fn open(work: &Path) -> Self {
+    pub fn open(work: &Path) -> Self {
         let path = known_path(work);
         let text = path.is_file().then(|| std::fs::read(&path).ok()).flatten();
         let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { path, known: Mutex::new(known) }
     }
 
-    /// Those of some shards on this machine that have other bytes than stated. What cannot be read is left to whoever needs it.
-    pub(crate) fn damaged(
-        &self,
-        shards: Vec<StatedShard>,
-        executor: Executor<'_>,
-    ) -> Result<Vec<StatedShard>, PlanError> {
-        let here = shards.into_iter().filter(|shard| !is_url(&shard.path)).map(Ok);
-        let mut damaged = Vec::new();
-        let compare = |shard: StatedShard| {
-            let found = self.of(&shard.path);
-            (shard, found)
-        };
-        executor.ordered_map(2).run(here, compare, |(shard, found)| {
-            damaged.extend(found.is_some_and(|found| found != shard.digest).then_some(shard));
-            Ok::<_, PlanError>(())
-        })?;
+    /// Those of some files on this machine that have other bytes than stated, and keeps what was read for that. What cannot be read is left
+    /// to whoever needs it.
+    ///
+    /// # Errors
+    ///
+    /// If the work directory cannot be written.
+    pub fn damaged(&self, files: Vec<StatedShard>, executor: Executor<'_>) -> Result<Vec<StatedShard>, PlanError> {
+        let damaged = self.find_damaged(files, executor)?;
         self.save()?;
         Ok(damaged)
+    }
+
+    /// As [`Self::damaged`]; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// None of its own.
+    pub fn find_damaged(&self, files: Vec<StatedShard>, executor: Executor<'_>) -> Result<Vec<StatedShard>, PlanError> {
+        let mut damaged = Vec::new();
+        let compare = |file: StatedShard| {
+            let is_damaged = self.is_damaged(&file);
+            is_damaged.then_some(file)
+        };
+        executor.ordered_map(2).run(files.into_iter().map(Ok), compare, |file| {
+            damaged.extend(file);
+            Ok::<_, PlanError>(())
+        })?;
+        Ok(damaged)
+    }
+
+    /// Whether a file on this machine has other bytes than stated.
+    pub fn is_damaged(&self, file: &StatedShard) -> bool {
+        !is_url(&file.path) && self.of(&file.path).is_some_and(|found| found != file.digest)
     }
 
     fn of(&self, path: &Path) -> Option<Digest> {

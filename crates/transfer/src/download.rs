@@ -20,6 +20,7 @@ use manyframe_core::{Digest, Layout};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, named_files,
 };
+use manyframe_shards::ShardFormat;
 use manyframe_storage::{LocalDirectory, Storage, digest_of_file};
 
 use crate::claim::CLAIM_FILE;
@@ -128,6 +129,7 @@ impl Download<'_> {
     /// # Errors
     ///
     /// [`TransferError::NoShards`] if nothing is chosen, [`TransferError::Occupied`] if the directory holds another dataset,
+    /// [`TransferError::OtherShard`] if it holds shards of one,
     /// [`TransferError::Damaged`] if a file is not the one that the manifest names.
     pub fn run(&self) -> Result<Downloaded, TransferError> {
         let storage = self.dataset.storage();
@@ -167,8 +169,36 @@ impl Download<'_> {
                 Err(TransferError::Occupied { path: self.directory.to_owned() })
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::read(path)(error).into()),
-            _ => Ok(()),
+            _ => self.ensure_no_other_shards(),
         }
+    }
+
+    /// Makes sure that whoever lists the directories of shards finds none of another dataset, such as those of ranks, which are there
+    /// without a manifest. Those of other ranks of this one are said: two ranks may share a directory.
+    fn ensure_no_other_shards(&self) -> Result<(), TransferError> {
+        let manifest = self.dataset.manifest();
+        let named = named_files(manifest);
+        let chosen: BTreeSet<String> = self.choice.shards(manifest).into_iter().collect();
+        let directory = LocalDirectory::new(self.directory);
+        let mut found = Vec::new();
+        for format in ShardFormat::ALL {
+            found.extend(directory.list(format.as_str())?);
+        }
+        let mut unchosen = Vec::new();
+        for path in found.into_iter().map(|file| file.path).filter(|path| is_shard(path)) {
+            if !named.contains_key(&path) {
+                return Err(TransferError::OtherShard { path: self.directory.join(path) });
+            }
+            unchosen.extend((!chosen.contains(&path)).then_some(path));
+        }
+        if let Some(example) = unchosen.first() {
+            let num_files = unchosen.len();
+            tracing::warn!(
+                num_files, %example,
+                "shards that were not chosen are there, too, such as those of another rank: whoever reads all files of a directory reads them"
+            );
+        }
+        Ok(())
     }
 
     fn wanted(&self, storage: &dyn Storage) -> Result<Vec<Wanted>, TransferError> {

@@ -91,6 +91,14 @@ pub enum TransferError {
         /// What the dataset has.
         detail: String,
     },
+    /// A shard in the directory of a download is of another dataset.
+    #[error(
+        "{path:?} is no shard of this dataset, and readers of its directory would take it; remove it, or choose another directory"
+    )]
+    OtherShard {
+        /// The shard.
+        path: PathBuf,
+    },
     /// The directory of a download holds something else.
     #[error("{path:?} is another dataset or part of one; choose another directory")]
     Occupied {
@@ -113,6 +121,7 @@ impl TransferError {
             Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. }),
             Self::Damaged { .. }
             | Self::Unnamed { .. }
+            | Self::OtherShard { .. }
             | Self::Busy { .. }
             | Self::OtherName { .. }
             | Self::OtherNames { .. }
