@@ -22,6 +22,9 @@ const LEAKS: [&str; 2] = [
     "GPT-T-COCO format",
 ];
 
+/// A letter of each of them that most turns lack, so that these are searched once.
+const LETTER_OF_LEAKS: u8 = b'G';
+
 /// What to look for in the turns of a source.
 pub(crate) struct Artefacts {
     answers: Vec<String>,
@@ -40,6 +43,11 @@ impl Artefacts {
         self.answers.iter().any(|answer| answer == text)
     }
 
+    fn has_leak(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        memchr::memchr(LETTER_OF_LEAKS, text).is_some() && self.leaks.iter().any(|leak| leak.find(text).is_some())
+    }
+
     /// Rejects a record if one of its turns is an artefact, or contains one.
     pub(crate) fn reject_in(&self, turns: &[DraftTurn<'_>]) -> Result<(), Rejection> {
         for (index, turn) in turns.iter().enumerate() {
@@ -47,12 +55,24 @@ impl Artefacts {
                 let DraftPart::Text(text) = part else { continue };
                 let is_answer = turn.role == Role::Assistant && turn.parts.len() == 1;
                 let is_artefact = is_answer && self.is_no_answer(text.trim());
-                if is_artefact || self.leaks.iter().any(|leak| leak.find(text.as_bytes()).is_some()) {
+                if is_artefact || self.has_leak(text) {
                     let detail = format!("turn {index} is an artefact, or contains one: {}", quoted(text));
                     return Err(Rejection::new(RejectCode::ArtefactText, detail));
                 }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_leak_is_found_within_a_text() {
+        let artefacts = Artefacts::with_answers(&[]);
+        assert!(LEAKS.iter().all(|leak| artefacts.has_leak(&format!("It says {leak}."))));
+        assert!(!artefacts.has_leak("Good, in the format of COCO."));
     }
 }

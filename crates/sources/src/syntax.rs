@@ -71,8 +71,8 @@ impl<'a> Parser<'a> {
     fn value(&mut self) -> Option<Value<'a>> {
         match self.next_byte()? {
             b'"' => self.string().map(Value::Text),
-            b'{' => self.nested(Self::object),
-            b'[' => self.nested(Self::list),
+            b'{' => self.object().map(Value::Object),
+            b'[' => self.list().map(Value::List),
             b't' => self.word("true", Value::Bool(true)),
             b'f' => self.word("false", Value::Bool(false)),
             b'n' => self.word("null", Value::Null),
@@ -85,19 +85,26 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Option<Value<'a>>) -> Option<Value<'a>> {
-        self.at += 1;
-        self.depth += 1;
-        let value = (self.depth <= MAX_DEPTH).then(|| read(self)).flatten();
-        self.depth -= 1;
-        value
+    /// Reads a value and passes it on. Strings and objects, which nearly all values are, are made where they end up: to move them there
+    /// takes longer than to read a short one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "otherwise values are moved after all")]
+    fn read_into(&mut self, add: impl FnOnce(Value<'a>)) -> Option<()> {
+        match self.next_byte()? {
+            b'"' => add(Value::Text(self.string()?)),
+            b'{' => add(Value::Object(self.object()?)),
+            _ => add(self.value()?),
+        }
+        Some(())
     }
 
-    fn object(&mut self) -> Option<Value<'a>> {
+    fn object(&mut self) -> Option<Object<'a>> {
+        self.enter()?;
         let mut fields = Vec::new();
         if self.next_byte()? == b'}' {
             self.at += 1;
-            return Some(Value::Object(Object::from_fields(fields)));
+            self.depth -= 1;
+            return Some(Object::from_fields(fields));
         }
         loop {
             if self.next_byte()? != b'"' {
@@ -108,25 +115,36 @@ impl<'a> Parser<'a> {
                 return None;
             }
             self.at += 1;
-            fields.push((name, self.value()?));
+            self.read_into(|value| fields.push((name, value)))?;
             if self.is_last(b'}')? {
-                return Some(Value::Object(Object::from_fields(fields)));
+                self.depth -= 1;
+                return Some(Object::from_fields(fields));
             }
         }
     }
 
-    fn list(&mut self) -> Option<Value<'a>> {
+    fn list(&mut self) -> Option<Vec<Value<'a>>> {
+        self.enter()?;
         let mut items = Vec::new();
         if self.next_byte()? == b']' {
             self.at += 1;
-            return Some(Value::List(items));
+            self.depth -= 1;
+            return Some(items);
         }
         loop {
-            items.push(self.value()?);
+            self.read_into(|value| items.push(value))?;
             if self.is_last(b']')? {
-                return Some(Value::List(items));
+                self.depth -= 1;
+                return Some(items);
             }
         }
+    }
+
+    /// Passes the brace or bracket that is next. `None` if there are too many around it.
+    fn enter(&mut self) -> Option<()> {
+        self.at += 1;
+        self.depth += 1;
+        (self.depth <= MAX_DEPTH).then_some(())
     }
 
     /// Reads what follows a field or item: whether it is the end, and not a comma.
@@ -159,6 +177,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a string; its opening quote is next.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a string is made of what is in registers")]
     fn string(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at + 1;
         self.at = start + plain_length(self.text.as_bytes().get(start..)?);
