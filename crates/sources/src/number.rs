@@ -49,7 +49,10 @@ impl<'a> Number<'a> {
     /// The number of the other sign.
     pub(crate) fn negated(self) -> Self {
         match self {
-            Self::Integer(integer) => Self::Integer(-integer),
+            Self::Integer(integer) => match integer.checked_neg() {
+                Some(negated) => Self::Integer(negated),
+                None => Self::Written(Cow::Owned(integer.unsigned_abs().to_string())),
+            },
             Self::Float(float) => Self::Float(-float),
             Self::Written(digits) => Self::Written(match digits.strip_prefix('-') {
                 Some(positive) => Cow::Owned(positive.to_owned()),
@@ -179,10 +182,9 @@ impl Decimal {
     }
 
     fn is_written_by(&self, float: f64) -> bool {
-        float.is_finite()
-            && [format!("{float:e}"), format!("{float:.16e}"), exact_text(float)]
-                .iter()
-                .any(|text| Self::of_text(text).as_ref() == Some(self))
+        let is = |text: String| Self::of_text(&text).as_ref() == Some(self);
+        // The first is the usual case, and the last takes long.
+        float.is_finite() && (is(format!("{float:e}")) || is(format!("{float:.16e}")) || is(exact_text(float)))
     }
 }
 
@@ -256,6 +258,7 @@ mod tests {
             ("-0.0", "0"),
             ("9007199254740993.0", "9007199254740993"),
             ("1E400", "10e399"),
+            ("-170141183460469231731687303715884105728", "-1.70141183460469231731687303715884105728e38"),
         ] {
             assert_eq!(number(left), number(right), "{left} {right}");
             assert_eq!(number(left).negated(), number(right).negated(), "{left} {right}");
