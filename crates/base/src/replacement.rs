@@ -51,7 +51,7 @@ pub fn is_mount_point(path: &Path) -> bool {
 /// # Errors
 ///
 /// What [`replace_directory`] would say: that the two are on different file systems
-/// ([`io::ErrorKind::CrossesDevices`]), or that this user may not write there.
+/// ([`std::io::ErrorKind::CrossesDevices`]), or that this user may not write there.
 pub fn try_replacing(work: &Path, path: &Path) -> Result<(), FileError> {
     let publish_error = || FileError::when(FileAction::Publish, path);
     // The name of the output may be as long as names can be.
