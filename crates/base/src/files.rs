@@ -143,7 +143,7 @@ fn process_of(name: &str) -> Option<u32> {
     pid.parse().ok().filter(|_| is_owner)
 }
 
-/// A process that ended keeps its number until its parent asks for it, which in a container may be never.
+/// A process that ended keeps its number until its parent reaps it, which in a container may be never.
 fn is_alive(pid: u32) -> bool {
     let Ok(stat) = fs::read(Path::new("/proc").join(pid.to_string()).join("stat")) else { return false };
     // `PID (NAME) STATE …`; the name may have brackets and spaces.

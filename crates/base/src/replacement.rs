@@ -45,8 +45,8 @@ pub fn is_mount_point(path: &Path) -> bool {
     found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Tries whether [`replace_directory`] may move a directory from `work` to `path`, with an empty one that gets a name beside `path`. Nothing
-/// of it stays.
+/// Tries whether [`replace_directory`] can move a directory from `work` to `path`: moves an empty one to a name beside `path`, and
+/// removes it.
 ///
 /// # Errors
 ///

@@ -107,7 +107,7 @@ impl Export<'_> {
         }
         let staged = StagedDirectory::beside(output)?;
         let exported = self.write_staged(staged.path());
-        // What is missing or damaged may be so in neither of two datasets.
+        // A build that replaced the dataset is a better reason than a file that it made missing.
         check_current(self.dataset)?;
         let exported = exported?;
         // One flush for a million small files.

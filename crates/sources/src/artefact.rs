@@ -22,7 +22,7 @@ const LEAKS: [&str; 2] = [
     "GPT-T-COCO format",
 ];
 
-/// A letter of each of them that most turns lack, so that these are searched once.
+/// A letter that is in each of them and that most turns lack: these are searched once, for it.
 const LETTER_OF_LEAKS: u8 = b'G';
 
 /// What to look for in the turns of a source.

@@ -102,8 +102,8 @@ impl fmt::Display for Number<'_> {
     }
 }
 
-/// Whether a float is what a number in digits stands for: its value, or a text that is written for that float, which has the fewest
-/// digits that lead back to it, or 17.
+/// Whether nothing is lost when a written number is read as this float: it is the exact value of the float, or one of the usual ways to
+/// write that float, with the fewest digits that read back as it, or with 17.
 pub(crate) fn is_float(text: &str, float: f64) -> bool {
     let num_digits = text.bytes().filter(u8::is_ascii_digit).count();
     // The usual case.

@@ -406,8 +406,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// What the build says of itself. How it came to the samples (what it read and made, and what it took over) no file tells
-    /// once more: only their sum is known.
+    /// What the build says of itself. Which samples it made and which it reused is in no other file: only their sum can be checked.
     fn check_build_facts(&mut self) -> Option<BuildFacts> {
         let facts = match self.dataset.build_facts() {
             Ok(facts) => facts?,

@@ -7,8 +7,9 @@
 //!            | min(term) | max(term) | len(term)
 //! ```
 //!
-//! * Numbers are compared with numbers, to their last digit; strings with strings. A string that is a number counts as that number beside one, and by size
-//!   beside another such string, because CSV has nothing else. Anything else is a mistake of the record, and no answer.
+//! * Numbers are compared with numbers, to their last digit, and strings with strings. A string that is a number counts as that number
+//!   beside one, and by size beside another such string, because CSV has nothing else. Anything else is a mistake of the record, and no
+//!   answer.
 //! * A field that is absent is null. `== null` asks for that; a comparison by size has no answer then, and the record is left out.
 //! * `in` looks for an item of a list, or for a part of a string. `min` and `max` are of a list of numbers, `len` of a list or string.
 
