@@ -5,7 +5,8 @@
 //! StagedDirectory::beside(path) ─ files in it … ─ publish()                           a new directory
 //! ```
 //!
-//! What is published is on the disk before its name is, and its name is on the disk when the call returns.
+//! What is published is on the disk before its name is, and its name is on the disk when the call returns, unless its function says
+//! that it does not wait for the disk.
 //! Temporary files of killed processes stay until [`remove_leftovers`] is called by whoever knows that nobody else writes there.
 
 use std::ffi::OsString;
@@ -276,9 +277,24 @@ impl AtomicFile {
     /// # Errors
     ///
     /// If its last bytes cannot be written, or it cannot be renamed; nothing is then left of it.
-    pub fn publish(mut self) -> Result<(), FileError> {
-        self.flush().map_err(FileError::write(&self.temporary))?;
-        publish_file(&self.temporary, &self.path)?;
+    pub fn publish(self) -> Result<(), FileError> {
+        let path = self.path.clone();
+        self.publish_staged()?;
+        sync_directory(parent_directory(&path))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().ok_or_else(published)?.get_ref().sync_all()
+    }
+
+    /// As [`Self::publish`], but its name need not be on the disk yet: for files of a directory that is published later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`].
+    pub fn publish_staged(mut self) -> Result<(), FileError> {
+        self.flush().and_then(|()| self.sync()).map_err(FileError::write(&self.temporary))?;
+        fs::rename(&self.temporary, &self.path).map_err(FileError::when(FileAction::Publish, &self.path))?;
         self.file = None;
         Ok(())
     }
@@ -315,9 +331,31 @@ impl Drop for AtomicFile {
 ///
 /// If it cannot be written or renamed; an existing file is then unchanged.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    written(path, bytes)?.publish()
+}
+
+/// As [`write_atomic`], but without waiting for the disk ([`AtomicFile::publish_unflushed`]).
+///
+/// # Errors
+///
+/// As [`write_atomic`].
+pub fn write_unflushed(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    written(path, bytes)?.publish_unflushed()
+}
+
+/// As [`write_atomic`], for a file of a directory that is published later ([`AtomicFile::publish_staged`]).
+///
+/// # Errors
+///
+/// As [`write_atomic`].
+pub fn write_staged(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    written(path, bytes)?.publish_staged()
+}
+
+fn written(path: &Path, bytes: &[u8]) -> Result<AtomicFile, FileError> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes).map_err(FileError::write(path))?;
-    file.publish()
+    Ok(file)
 }
 
 /// Writes a value as indented JSON with a newline at its end; returns the text.
@@ -348,10 +386,19 @@ pub fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
 ///
 /// If it cannot be flushed or renamed.
 pub fn publish_file(temporary: &Path, path: &Path) -> Result<(), FileError> {
+    publish_staged_file(temporary, path)?;
+    sync_directory(parent_directory(path))
+}
+
+/// As [`publish_file`], for a file of a directory that is published later ([`AtomicFile::publish_staged`]).
+///
+/// # Errors
+///
+/// As [`publish_file`].
+pub fn publish_staged_file(temporary: &Path, path: &Path) -> Result<(), FileError> {
     let file = File::open(temporary).map_err(FileError::read(temporary))?;
     file.sync_all().map_err(FileError::write(temporary))?;
-    fs::rename(temporary, path).map_err(FileError::when(FileAction::Publish, path))?;
-    sync_directory(parent_directory(path))
+    fs::rename(temporary, path).map_err(FileError::when(FileAction::Publish, path))
 }
 
 /// A directory that appears under its name, with all that is in it, when it is published. Dropped before that, it leaves
@@ -366,6 +413,8 @@ pub struct StagedDirectory {
 /// Whether the files of a staged directory are on the disk before its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
+    /// They need not be: whoever reads them notices damage, and they are made again.
+    Never,
     /// Each was flushed when it was written, as [`AtomicFile`] does.
     Done,
     /// One flush of the whole file system: cheaper than one for each of a million small files.
@@ -405,6 +454,7 @@ impl StagedDirectory {
         let staged = self.path();
         let handle = File::open(staged).map_err(FileError::read(staged))?;
         let flushed = match flush {
+            Flush::Never => Ok(()),
             Flush::Done => handle.sync_all(),
             Flush::FileSystem => rustix::fs::syncfs(&handle).map_err(io::Error::from),
         };
@@ -417,7 +467,7 @@ impl StagedDirectory {
             Err(_unsupported) => fs::rename(staged, &self.path).map_err(publish_error)?,
         }
         self.staged = None;
-        sync_directory(parent_directory(&self.path))
+        if flush == Flush::Never { Ok(()) } else { sync_directory(parent_directory(&self.path)) }
     }
 }
 
@@ -438,6 +488,17 @@ impl Drop for StagedDirectory {
 pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     let file_system = rustix::fs::statvfs(path).map_err(|error| FileError::read(path)(error.into()))?;
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+}
+
+/// Makes renames in a directory and in those below it durable.
+pub(crate) fn sync_directories(directory: &Path) -> Result<(), FileError> {
+    for entry in fs::read_dir(directory).map_err(FileError::read(directory))? {
+        let entry = entry.map_err(FileError::read(directory))?;
+        if entry.file_type().map_err(FileError::read(directory))?.is_dir() {
+            sync_directories(&entry.path())?;
+        }
+    }
+    sync_directory(directory)
 }
 
 /// Makes renames in a directory durable.
@@ -531,7 +592,7 @@ mod tests {
     fn a_new_directory_replaces_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("output");
-        for flush in [Flush::Done, Flush::FileSystem] {
+        for flush in [Flush::Never, Flush::Done, Flush::FileSystem] {
             let staged = StagedDirectory::beside(&path).unwrap();
             write_atomic(&staged.path().join("c.txt"), b"first").unwrap();
             staged.publish(flush).unwrap();

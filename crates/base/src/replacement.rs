@@ -10,14 +10,15 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags};
 
 use crate::files::{
-    FileAction, FileError, parent_directory, remove_any, remove_leftovers_of, sync_directory, temporary_beside,
+    FileAction, FileError, parent_directory, remove_any, remove_leftovers_of, sync_directories, sync_directory,
+    temporary_beside,
 };
 
 /// Replaces a directory, if there is one, with a finished one, in one step. The old one is then where the new
 /// one was, or at `replaced` where the file system cannot exchange two directories: there, a crash between two renames
 /// leaves nothing at `path`, and the old directory at `replaced`.
 ///
-/// The files of `staged` must have been flushed.
+/// The files of `staged` must have been flushed; their names are flushed here.
 ///
 /// # Errors
 ///
@@ -29,7 +30,7 @@ pub fn replace_directory(staged: &Path, path: &Path, replaced: &Path) -> Result<
     }
     let parent = parent_directory(path);
     fs::create_dir_all(parent).map_err(FileError::write(parent))?;
-    sync_directory(staged)?;
+    sync_directories(staged)?;
     if !path.exists() {
         fs::rename(staged, path).map_err(publish_error())?;
     } else if rustix::fs::renameat_with(CWD, staged, CWD, path, RenameFlags::EXCHANGE).is_err() {
@@ -75,7 +76,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::write_atomic;
+    use crate::files::{write_atomic, write_staged};
 
     fn names_in(directory: &Path) -> Vec<String> {
         let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -89,9 +90,12 @@ mod tests {
         write_atomic(&staged.join("first"), b"").unwrap();
         replace_directory(&staged, &path, &replaced).unwrap();
         assert_eq!(names_in(&path), ["first"]);
-        write_atomic(&staged.join("second"), b"").unwrap();
+        write_staged(&staged.join("below/second"), b"").unwrap();
         replace_directory(&staged, &path, &replaced).unwrap();
-        assert_eq!(names_in(&path), ["second"]);
+        assert_eq!(
+            (names_in(&path), names_in(&path.join("below"))),
+            (vec!["below".to_owned()], vec!["second".to_owned()])
+        );
     }
 
     #[test]

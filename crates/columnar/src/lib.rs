@@ -44,4 +44,4 @@ pub use json::Row;
 pub use round_trip::check_round_trip;
 pub use row::{RowReader, Rows};
 pub use table_read::{Selection, TableReader, TableRows};
-pub use table_write::{Descriptions, RawValues, Statistics, TableOptions, TableWriter};
+pub use table_write::{Descriptions, RawValues, Statistics, TableCompression, TableOptions, TableWriter};

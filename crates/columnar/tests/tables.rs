@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use manyframe_columnar::{
-    CellLocation, CellReader, ColumnarError, List, RowReader, Selection, Statistics, TableOptions, TableReader,
-    TableWriter, check_round_trip, columns_of, schema_of_row, table,
+    CellLocation, CellReader, ColumnarError, List, RowReader, Selection, Statistics, TableCompression, TableOptions,
+    TableReader, TableWriter, check_round_trip, columns_of, schema_of_row, table,
 };
 use manyframe_core::Digest;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::basic::Compression;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::json;
 
@@ -173,27 +173,27 @@ fn row_groups_end_where_the_writer_says() {
 }
 
 #[test]
-fn a_table_without_statistics_has_the_same_rows() {
+fn a_table_without_statistics_or_with_another_compression_has_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let bytes_with = |statistics| {
-        let options = TableOptions { statistics, ..TableOptions::default() };
+    let written_with = |options: TableOptions| {
         let mut writer = TableWriter::<EverythingTable, _>::with_options(Vec::new(), &options).unwrap();
         for n in 0..5 {
             writer.write(&row(n)).unwrap();
         }
-        writer.finish().unwrap()
+        let path = file(&folder, &writer.finish().unwrap());
+        let reader = TableReader::<EverythingTable>::open(&path).unwrap();
+        let read: Vec<_> = reader.all_rows().unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, (0..5).map(row).collect::<Vec<_>>());
+        SerializedFileReader::new(File::open(path).unwrap()).unwrap().metadata().row_group(0).columns().to_vec()
     };
-    let has_statistics = |bytes: &[u8]| {
-        let reader = SerializedFileReader::new(File::open(file(&folder, bytes)).unwrap()).unwrap();
-        let column_has = |column: &ColumnChunkMetaData| column.statistics().is_some();
-        let columns: Vec<bool> = reader.metadata().row_group(0).columns().iter().map(column_has).collect();
-        columns.iter().any(|has| *has)
-    };
-    let (kept, omitted) = (bytes_with(Statistics::Kept), bytes_with(Statistics::Omitted));
-    assert_eq!((has_statistics(&kept), has_statistics(&omitted)), (true, false));
-    let reader = TableReader::<EverythingTable>::open(&file(&folder, &omitted)).unwrap();
-    let read: Vec<_> = reader.all_rows().unwrap().map(Result::unwrap).collect();
-    assert_eq!(read, (0..5).map(row).collect::<Vec<_>>());
+    let kept = written_with(TableOptions::default());
+    assert!(kept.iter().any(|column| column.statistics().is_some()));
+    assert!(kept.iter().any(|column| matches!(column.compression(), Compression::ZSTD(_))));
+    let (statistics, compression) = (Statistics::Omitted, TableCompression::Lz4);
+    let bare = written_with(TableOptions { statistics, compression, ..TableOptions::default() });
+    assert!(bare.iter().all(|column| column.statistics().is_none()));
+    assert!(bare.iter().any(|column| column.compression() == Compression::LZ4_RAW));
+    assert!(!bare.iter().any(|column| matches!(column.compression(), Compression::ZSTD(_))));
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use manyframe_base::files::{publish_file, temporary_beside};
-use manyframe_base::write_atomic;
+use manyframe_base::files::{publish_staged_file, temporary_beside, write_staged};
 use manyframe_core::{Digest, NeedleTask};
 use manyframe_shards::{BesideShards, DatasetFacts, EnergonIndex, FinishedShard, ShardFormat};
 use manyframe_storage::{LocalDirectory, Storage};
@@ -66,22 +65,22 @@ impl FilesBeside {
         Ok(beside)
     }
 
-    /// Writes the files, and the data card.
+    /// Writes the files, and the data card, into a dataset that is published later.
     ///
     /// # Errors
     ///
     /// If a file cannot be written.
     pub fn write(&self, manifest: &Manifest, dataset: &Path) -> Result<(), DatasetError> {
         for (path, bytes) in &self.files {
-            write_atomic(&dataset.join(path), bytes)?;
+            write_staged(&dataset.join(path), bytes)?;
         }
         for (path, index) in &self.indexes {
             let path = dataset.join(path);
             let temporary = temporary_beside(&path)?;
             index.write(&temporary).map_err(DatasetError::shard(&path))?;
-            publish_file(&temporary, &path)?;
+            publish_staged_file(&temporary, &path)?;
         }
-        Ok(write_atomic(&dataset.join(CARD_FILE), self.card(manifest).as_bytes())?)
+        Ok(write_staged(&dataset.join(CARD_FILE), self.card(manifest).as_bytes())?)
     }
 
     /// The paths of all of them but the card.

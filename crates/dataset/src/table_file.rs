@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::{AtomicFile, InputFile};
 use manyframe_columnar::{
-    ColumnarError, Columns, Descriptions, Selection, Statistics, TableOptions, TableReader, TableWriter,
+    ColumnarError, Columns, Descriptions, Selection, Statistics, TableCompression, TableOptions, TableReader,
+    TableWriter,
 };
 use manyframe_core::Digest;
 
@@ -27,14 +28,16 @@ impl<T: Columns> TableFileWriter<T> {
     }
 
     /// Starts a table of a work directory, which nobody but this program reads, and from its start to its end: it has neither
-    /// statistics nor descriptions.
+    /// statistics nor descriptions, and is compressed lightly.
     ///
     /// # Errors
     ///
     /// If nothing can be written there.
     pub fn create_for_work(path: &Path) -> Result<Self, DatasetError> {
         let (descriptions, statistics) = (Descriptions::Omitted, Statistics::Omitted);
-        Self::with_options(path, &TableOptions { descriptions, statistics, ..TableOptions::default() })
+        let options =
+            TableOptions { descriptions, statistics, compression: TableCompression::Lz4, ..TableOptions::default() };
+        Self::with_options(path, &options)
     }
 
     fn with_options(path: &Path, options: &TableOptions) -> Result<Self, DatasetError> {
@@ -62,6 +65,15 @@ impl<T: Columns> TableFileWriter<T> {
 }
 
 impl<T: Columns> TableFileWriter<T> {
+    /// As [`Self::finish`], for a file of a directory that is published later ([`AtomicFile::publish_staged`]).
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn finish_staged(self) -> Result<(), DatasetError> {
+        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish_staged()?)
+    }
+
     /// As [`Self::finish`], but without waiting for the disk ([`AtomicFile::publish_unflushed`]).
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) fn write_ledger(
             writer.write(&account.row(&record, index, repetition)?)?;
         }
     }
-    writer.finish()?;
+    writer.finish_staged()?;
     account.close()
 }
 

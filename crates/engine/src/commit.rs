@@ -12,9 +12,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::parent_directory;
+use manyframe_base::files::{json_text, parent_directory, write_staged};
 use manyframe_base::replacement::{is_mount_point, replace_directory, try_replacing};
-use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
+use manyframe_base::{Executor, FileAction, FileError, Progress, Step};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, CARD_FILE, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry,
@@ -24,6 +24,7 @@ use manyframe_dataset::{
 use manyframe_pipeline::{Occupant, Pipeline, dataset_around, portable_settings};
 use manyframe_plan::{BuildKeys, ShardDigests, StatedShard, keep_sample_media, remove_other_sample_media};
 use manyframe_storage::{LocalDirectory, Storage, Stores};
+use serde::Serialize;
 
 use crate::account::{summary_of_decontamination, write_ledger};
 use crate::committed::{CommitOptions, Committed};
@@ -58,8 +59,8 @@ pub fn commit(
     let manifest = staging.manifest(shards, sources)?;
     let work = staging.work_done();
     FilesBeside::of(&manifest, &staging.notes())?.write(&manifest, &staging.directory)?;
-    write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work, &manifest))?;
-    let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
+    staging.write_json(BUILD_FACTS_FILE, &staging.build_facts(work, &manifest))?;
+    let text = staging.write_json(MANIFEST_FILE, &manifest)?;
     let (dataset, manifest_digest) = (open.dataset().to_owned(), Digest::of(&text));
     let mut committed = Committed { dataset, manifest, manifest_digest, work, uploaded: None };
     let staged = open.store.as_ref().map(|store| store.staged(&open.directory, &staging.tasks)).unwrap_or_default();
@@ -267,6 +268,14 @@ impl<'a> Staging<'a> {
         }
         fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
         Ok(Self { open, directory, tasks })
+    }
+
+    /// Writes a value into it; returns the text.
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
+        let path = self.directory.join(name);
+        let text = json_text(value).map_err(FileError::write(&path))?;
+        write_staged(&path, &text)?;
+        Ok(text)
     }
 
     /// Puts the shards of all tasks under their final names, unless they were sent; returns their entries in the manifest.

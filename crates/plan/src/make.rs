@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::Flush;
-use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
+use manyframe_base::files::{Flush, json_text, write_unflushed};
+use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory};
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{MANIFEST_FILE, PackSummary};
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
@@ -157,12 +157,13 @@ pub fn make(
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
     let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by, executor }, reuse);
-    let flush = if samples.tasks.len() < NUM_FLUSHED_TOGETHER { Flush::Done } else { Flush::FileSystem };
-    plan.reuse = draft.write_tasks(&TaskFiles { directory: staged.path(), flush }, &reusable)?;
+    plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     drop(reusable);
     plan.pack = pack_summary(context, candidates, samples)?;
-    write_json(&plan_path(staged.path()), &plan)?;
+    write_plan(&plan, staged.path())?;
     seal_plan(staged.path())?;
+    // A small one that a power failure damages is soon made again; its seal tells.
+    let flush = if plan.tasks.len() < LEAST_TASKS_FLUSHED { Flush::Never } else { Flush::FileSystem };
     staged.publish(flush)?;
     forget_unwanted(work)?;
     Ok(MadePlan { plan, directory })
@@ -199,10 +200,18 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
         let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
         (plan.pipeline, plan.portable, plan.variables) = (file, portable, variables);
-        write_json(&plan_path(directory), &plan)?;
+        write_plan(&plan, directory)?;
         seal_again(&plan_seal(directory))?;
     }
     Ok(plan)
+}
+
+/// A plan of fewer tasks is published without waiting for the disk.
+const LEAST_TASKS_FLUSHED: usize = 64;
+
+fn write_plan(plan: &Plan, directory: &Path) -> Result<(), PlanError> {
+    let path = plan_path(directory);
+    Ok(write_unflushed(&path, &json_text(plan).map_err(FileError::write(&path))?)?)
 }
 
 /// Raised whenever a plan of an earlier version says other things of what no sample may show. Plans without that stay what they are.
@@ -261,15 +270,6 @@ fn digest_of(path: &Path) -> Result<Digest, PlanError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path).map_err(read_error)?).map_err(read_error)?;
     Ok(Digest(*hasher.finalize().as_bytes()))
-}
-
-/// From this number of tasks on, the whole file system is flushed once, instead of the file of each.
-const NUM_FLUSHED_TOGETHER: usize = 64;
-
-/// Where the samples of tasks are listed, and when these files are flushed.
-struct TaskFiles<'a> {
-    directory: &'a Path,
-    flush: Flush,
 }
 
 /// Everything that is decided, before it is written.
@@ -332,15 +332,15 @@ impl DecidedPlan<'_> {
                 }
             }
         }
-        media_writer.finish()?;
-        Ok(writer.finish()?)
+        media_writer.finish_unflushed()?;
+        Ok(writer.finish_unflushed()?)
     }
 
-    fn write_tasks(&self, files: &TaskFiles<'_>, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
+    fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
         let mut reuse = reusable.start_count(self.context);
         let mut line = Vec::new();
         for (id, task) in (0..).zip(&self.samples.tasks) {
-            let path = task_path(files.directory, id);
+            let path = task_path(directory, id);
             let mut file = AtomicFile::create(&path)?;
             for &position in &task.positions {
                 let sample = self.planned_sample(position, reusable, &mut reuse);
@@ -349,10 +349,7 @@ impl DecidedPlan<'_> {
                 line.push(b'\n');
                 file.write_all(&line).map_err(FileError::write(&path))?;
             }
-            match files.flush {
-                Flush::Done => file.publish()?,
-                Flush::FileSystem => file.publish_unflushed()?,
-            }
+            file.publish_unflushed()?;
         }
         Ok(reuse.into_vec())
     }

@@ -1,11 +1,10 @@
 //! A seal: the digests of files in a directory, by which a later build notices that one of them was damaged.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{json_text, parent_directory};
-use manyframe_base::{AtomicFile, FileError, write_json};
+use manyframe_base::files::{json_text, parent_directory, write_unflushed};
+use manyframe_base::{FileError, write_json};
 use manyframe_core::Digest;
 use manyframe_storage::{LocalDirectory, Storage};
 
@@ -21,7 +20,7 @@ pub(crate) fn plan_seal(plan: &Path) -> PathBuf {
 
 /// Seals the files of a plan that is complete.
 pub(crate) fn seal_plan(plan: &Path) -> Result<(), PlanError> {
-    seal(&plan_seal(plan), &list_files(plan)?)
+    seal_unflushed(&plan_seal(plan), &list_files(plan)?)
 }
 
 /// Seals files in the directory of the seal, or below it.
@@ -33,9 +32,7 @@ pub(crate) fn seal(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
 /// As [`seal`], but without waiting for the disk.
 pub(crate) fn seal_unflushed(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
     let text = json_text(&seal_of(path, files)?).map_err(FileError::write(path))?;
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(&text).map_err(FileError::write(path))?;
-    Ok(file.publish_unflushed()?)
+    Ok(write_unflushed(path, &text)?)
 }
 
 fn seal_of(path: &Path, files: &[PathBuf]) -> Result<Seal, PlanError> {
@@ -55,7 +52,7 @@ pub(crate) fn seal_again(path: &Path) -> Result<(), PlanError> {
     let text = std::fs::read(path).map_err(FileError::read(path))?;
     let before: Seal = serde_json::from_slice(&text).map_err(|error| PlanError::damaged(path, error.to_string()))?;
     let files: Vec<PathBuf> = before.keys().map(|name| parent_directory(path).join(name)).collect();
-    seal(path, &files)
+    seal_unflushed(path, &files)
 }
 
 /// Whether every sealed file is as it was when it was sealed.

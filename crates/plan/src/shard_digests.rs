@@ -9,7 +9,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use manyframe_base::{Executor, FileAccess, FileError, is_url, write_json};
+use manyframe_base::files::{json_text, write_unflushed};
+use manyframe_base::{Executor, FileAccess, FileError, is_url};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetReader, named_files};
 use manyframe_media::MediaIdentity;
@@ -130,7 +131,7 @@ impl ShardDigests {
         if known.is_empty() && !self.path.exists() {
             return Ok(());
         }
-        write_json(&self.path, &*known).map(drop)
+        write_unflushed(&self.path, &json_text(&*known).map_err(FileError::write(&self.path))?)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, KnownShard>> {

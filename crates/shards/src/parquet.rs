@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_columnar::{
-    ColumnarError, Columns, Descriptions, RawValues, Selection, Statistics, TableOptions, TableReader, TableRows,
-    TableWriter, columns_of,
+    ColumnarError, Columns, Descriptions, RawValues, Selection, Statistics, TableCompression, TableOptions,
+    TableReader, TableRows, TableWriter, columns_of,
 };
 use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
 
@@ -151,6 +151,7 @@ impl<T: Columns> TableShardWriter<T> {
             page_check_values: Some(PAGE_CHECK_VALUES),
             statistics: Statistics::Kept,
             raw_values: media,
+            compression: TableCompression::Zstd,
         };
         let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
         Ok(Self { table, num_samples: 0, group_rows: 0, group_bytes: 0 })

@@ -22,7 +22,9 @@ use crate::index::writer::{IndexWriter, index_seal, remove_if_there};
 use crate::seal::is_intact;
 
 /// Most records measured as one unit of work; enough to make scheduling cheap.
-const RECORDS_PER_BATCH: usize = 32;
+const RECORDS_PER_BATCH: usize = 128;
+/// From this many bytes of text on, a unit of work takes no further records: some have images in their text.
+const BYTES_PER_BATCH: usize = 1 << 18;
 const BATCHES_PER_THREAD: usize = 8;
 
 /// Records are kept until the index is whole if each took this long. Keeping one takes a thirtieth of that; what is not kept is
@@ -121,15 +123,19 @@ pub(crate) fn build_group(
     let (mut num_records, mut num_merged) = (0_u64, 0_u64);
     let batches = std::iter::from_fn(|| {
         let is_ahead = kept.is_at_end();
-        let raws = raws.by_ref().take(size.records());
-        let mut taken = |raw: Raw| {
+        let (mut records, mut num_bytes) = (Vec::new(), 0);
+        while records.len() < size.records() && num_bytes < BYTES_PER_BATCH {
+            let raw = match raws.next() {
+                Some(Ok(raw)) => raw,
+                Some(Err(error)) => return Some(Err(source_error(error))),
+                None => break,
+            };
             num_records += 1;
             num_merged += u64::from(matches!(raw.body, RawBody::Merged(_)));
-            (kept.take(&raw.origin), raw)
-        };
-        let batch: Result<Vec<_>, _> = raws.map(|raw| raw.map(&mut taken)).collect();
-        let batch = batch.map(|records| (!records.is_empty()).then_some(Batch { records, is_ahead }));
-        batch.map_err(source_error).transpose()
+            num_bytes += raw.body.text().len();
+            records.push((kept.take(&raw.origin), raw));
+        }
+        (!records.is_empty()).then_some(Ok(Batch { records, is_ahead, num_bytes }))
     });
     let measure_batch = |batch: Batch| batch.measure(context, file.source, &size);
     executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |batch| {
@@ -159,6 +165,7 @@ struct Batch {
     records: Vec<(Option<Measured>, Raw)>,
     /// Whether they are behind everything that was kept.
     is_ahead: bool,
+    num_bytes: usize,
 }
 
 struct MeasuredBatch {
@@ -171,13 +178,12 @@ impl Batch {
     fn measure(self, context: &Context, source: SourceIndex, size: &BatchSize) -> Result<MeasuredBatch, MediaError> {
         // What is measured does not depend on the clock, only whether it is kept.
         let started = Instant::now();
-        let num_bytes: usize = self.records.iter().map(|(_, raw)| raw.body.text().len()).sum();
         let measure = |(kept, raw): (Option<Measured>, Raw)| kept.map_or_else(|| measure(context, source, &raw), Ok);
         let records = self.records.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
         let elapsed = started.elapsed();
         size.adjust(elapsed);
         let is_worth_keeping = self.is_ahead && elapsed >= LEAST_TIME_KEPT * records.len() as u32;
-        Ok(MeasuredBatch { records, num_bytes: num_bytes as u64, is_worth_keeping })
+        Ok(MeasuredBatch { records, num_bytes: self.num_bytes as u64, is_worth_keeping })
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use manyframe_base::{FileAccess, FileError, is_url, write_atomic};
+use manyframe_base::files::write_unflushed;
+use manyframe_base::{FileAccess, FileError, is_url};
 use manyframe_core::Digest;
 use manyframe_media::MediaIdentity;
 use manyframe_sources::walk_samples;
@@ -95,7 +96,7 @@ impl FileDigests {
     /// Keeps the digests for the next build.
     pub(crate) fn save(&self) -> Result<(), PlanError> {
         let text = serde_json::to_vec(&*self.lock()).map_err(|error| FileError::write(&self.path)(error.into()))?;
-        Ok(write_atomic(&self.path, &text)?)
+        Ok(write_unflushed(&self.path, &text)?)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, KnownDigest>> {
