@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,16 @@ const CACHE: &str = "MANYFRAME_CACHE";
 const CACHE_SIZE: &str = "MANYFRAME_CACHE_SIZE";
 /// Its largest size otherwise.
 const DEFAULT_CACHE_BYTES: u64 = 20 << 30;
+
+/// An absolute path, of which the working directory may be a part.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            UsageError("the working directory was removed; change to one that exists".to_owned()).into()
+        }
+        _ => error.into(),
+    })
+}
 
 /// Opens a directory or URL.
 pub(super) fn open_storage(location: &Path, store: &StoreArguments) -> Result<Arc<dyn Storage>> {
