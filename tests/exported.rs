@@ -184,6 +184,8 @@ fn an_export_is_verified_where_it_was_copied_to() {
     fs::remove_dir_all(&out).unwrap();
     fs::remove_dir_all(workshop.path("out")).unwrap();
     assert_eq!(stdout(&["verify", &copy, "--quiet"]), format!("ok: 3 files of {copy}/SHA256SUMS\n"));
+    let told = String::from_utf8(run(&["verify", &copy], 0).stderr).unwrap();
+    assert!(told.starts_with("verify: ") && told.contains(", 3 files, "), "{told}");
     let asked = String::from_utf8(run(&["inspect", &copy], 2).stderr).unwrap();
     assert!(asked.contains("as exports have: `manyframe verify` compares its files"), "{asked}");
     let refused = String::from_utf8(run(&["verify", &copy, "--engine", "slurm"], 2).stderr).unwrap();

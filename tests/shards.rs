@@ -142,6 +142,22 @@ fn there_is_something_to_do_where_a_file_beside_the_shards_was_altered() {
 }
 
 #[test]
+fn files_that_the_command_commit_published_are_known_as_well() {
+    let (workshop, dataset) = packed();
+    let (pipeline, seed) = (workshop.pipeline(), ["--set", "seed=9"]);
+    let planned = run(&[&["plan", &pipeline, "--json", "--quiet"], &seed[..]].concat(), 0);
+    let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
+    let plan = planned["plan"].as_str().unwrap();
+    let last = planned["tasks"].as_array().unwrap().len() - 1;
+    run(&["task", plan, &format!("0-{last}"), "--quiet"], 0);
+    run(&["commit", plan, "--quiet"], 0);
+    assert!(String::from_utf8(workshop.run_build(&seed, 0).stdout).unwrap().contains("nothing to do"));
+    alter(&dataset.join("README.md"));
+    let warned = String::from_utf8(workshop.run_build(&seed, 0).stderr).unwrap();
+    assert!(warned.contains("not the file that its build wrote; the dataset is built again"), "{warned}");
+}
+
+#[test]
 fn nothing_is_exported_or_packed_of_files_that_were_altered() {
     let (workshop, dataset) = packed();
     let copy = workshop.path("copy");

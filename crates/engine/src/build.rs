@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use manyframe_base::files::free_bytes;
+use manyframe_base::files::{free_bytes, parent_directory};
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step, memory_bytes};
 use manyframe_dataset::{DatasetReader, Excess, MANIFEST_FILE, Manifest};
@@ -562,6 +562,9 @@ pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) 
     // Workers on machines that share no disk leave their reports at the store.
     open.store.iter().try_for_each(|store| store.gather(&open.directory))?;
     let (committed, validation) = open.commit_validated(options, on)?;
+    if open.store.is_none() {
+        keep_digests(&committed, parent_directory(&open.directory))?;
+    }
     let reuse = open.plan.reuse.clone();
     Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
 }

@@ -49,11 +49,12 @@ pub(crate) fn pack_file(number: u32) -> String {
     format!("packs-{number:06}.parquet")
 }
 
-/// Whether whoever reads an export may take this for a file of it, by its path there.
-pub(crate) fn is_of_exports(path: &Path) -> bool {
-    let is_name =
-        NAMES.iter().any(|name| path == Path::new(name)) || path.extension().is_some_and(|it| it == "parquet");
-    is_name || path.starts_with("images") || path.starts_with("videos")
+/// Whether whoever reads an export may take this for a file of it, by its path there and the list of its files.
+pub(crate) fn is_of_export(path: &Path, list: &Path) -> bool {
+    let is_packed = list.file_name().is_some_and(|name| name == HIDDEN_LIST_FILE);
+    NAMES.iter().any(|name| path == Path::new(name))
+        || ["images", "videos"].iter().any(|directory| path.starts_with(directory))
+        || (is_packed && path.extension().is_some_and(|extension| extension == "parquet"))
 }
 
 /// Bytes that are gathered before they are digested and written.

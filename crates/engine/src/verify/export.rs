@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::error::EngineError;
-use crate::export_files::{HIDDEN_LIST_FILE, LIST_FILE, is_of_exports};
+use crate::export_files::{HIDDEN_LIST_FILE, LIST_FILE, is_of_export};
 use crate::sha256sums::parse_line;
 use crate::verify::Verification;
 use crate::verify::findings::Findings;
@@ -38,7 +38,7 @@ pub fn verify_export(list: &Path, executor: Executor<'_>) -> Result<Verification
     let listed = Listed::read(list, &mut findings)?;
     found.num_files = listed.0.len() as u64;
     let num_bytes = listed.check_others(list, &mut found, &mut findings);
-    executor.progress.start(Step::Verify, num_bytes);
+    executor.progress.start(Step::VerifyFiles, num_bytes);
     let files = lines(list)?.filter_map(|line| line.map(|line| listed_file(&line)).transpose());
     let compare = |(path, sha256): (PathBuf, _)| (num_bytes_if_whole(&directory.join(&path), sha256), path);
     executor.ordered_map(4).run(files, compare, |(compared, path)| {
@@ -51,7 +51,7 @@ pub fn verify_export(list: &Path, executor: Executor<'_>) -> Result<Verification
         }
         Ok::<_, FileError>(())
     })?;
-    executor.progress.finish(Step::Verify);
+    executor.progress.finish(Step::VerifyFiles);
     Ok(Verification { problems: findings.into_problems(), ..found })
 }
 
@@ -138,7 +138,7 @@ impl Listed {
                 continue;
             }
             let path = path_below.display();
-            if is_of_exports(path_below) {
+            if is_of_export(path_below, list) {
                 findings.problem(format!("{path} is not in the list of files, and readers of an export take it"));
             } else {
                 found.unnamed.push(path.to_string());
