@@ -1,9 +1,10 @@
 //! Promise: the command line says what is wrong, on the right stream, with the documented exit code.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Workshop, llava, photo, run, stdout};
+use crate::support::{Workshop, llava, manyframe, photo, run, stdout};
 
 #[test]
 fn check_reports_every_error_with_its_line_and_ends_with_2() {
@@ -42,6 +43,36 @@ fn help_completions_and_man_page_are_there() {
     }
     assert!(stdout(&["completions", "bash"]).contains("_manyframe"));
     assert!(stdout(&["man"]).starts_with(".ie"));
+}
+
+#[test]
+fn where_stdout_cannot_be_written_the_error_says_so_and_a_reader_that_has_enough_is_none() {
+    let commands =
+        [&["--help"][..], &["--version"], &["build", "--help"], &["help", "build"], &["completions", "bash"]];
+    for arguments in commands {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = manyframe(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said.starts_with("error: cannot write the answer to stdout: No space left"), "{arguments:?}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = manyframe(arguments).stdout(writer).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_working_directory_that_was_removed_is_said_to_be() {
+    let workshop = Workshop::new();
+    let program = manyframe(&[]).get_program().display().to_string();
+    for arguments in ["init", &format!("init {}", workshop.text("")), "download http://localhost:1/a b"] {
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && exec {program} {arguments}");
+        let output = Command::new("sh").args(["-c", &script]).current_dir(workshop.path("")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "error: the working directory was removed; change to one that exists\n", "{arguments}");
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+    }
 }
 
 #[test]

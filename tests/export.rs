@@ -200,7 +200,7 @@ fn the_same_dataset_gives_the_same_files_from_either_shard_format() {
         exports.push(export(&workshop, &workshop.path(format), &format!("export-{format}"), &[]));
     }
     let [left, right] = [&exports[0], &exports[1]].map(|directory| contents_below(Path::new(directory)));
-    assert_eq!(left.len(), 2);
+    assert_eq!(left.len(), 3);
     assert!(left == right);
 }
 

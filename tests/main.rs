@@ -21,6 +21,7 @@ mod dirt;
 mod documents;
 mod duplicates;
 mod export;
+mod exported;
 mod families;
 mod folders;
 mod forms;

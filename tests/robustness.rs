@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use manyframe_core::RejectCode;
+use manyframe_skip::skip;
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, llava, manyframe, photo, root, run, stdout};
@@ -126,6 +127,40 @@ fn media_that_may_not_be_read_cost_their_record() {
     assert_eq!(outcome(&built, "frames"), "no_frames");
     // Whoever runs this test can read what the build could not.
     run(&["verify", &out, "--quiet", "--no-sources", "--partial"], 0);
+}
+
+#[test]
+fn a_dataset_of_another_user_in_a_sticky_directory_ends_a_build_before_its_work() {
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+        skip("only root makes files of another user");
+        return;
+    }
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 60, 40));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    let (pipeline, place, out) = (workshop.pipeline(), workshop.path("place"), workshop.path("place/out"));
+    let out_text = out.display().to_string();
+    run(&["build", &pipeline, "--output", &out_text, "--quiet"], 0);
+    for path in [&place, &out] {
+        std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+    }
+    let allow = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    allow(&out, 0o777);
+    let build = |mode| {
+        allow(&place, mode);
+        let arguments = ["build", &pipeline, "--output", &out_text, "--quiet", "--set", "seed=9"];
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search,-fowner", "--"]);
+        command.arg(manyframe(&[]).get_program()).args(arguments).current_dir(root()).output().unwrap()
+    };
+    let output = build(0o1777);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("cannot publish {out:?}: in a sticky directory, only its owner, user 65534, can rename it");
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    let made = crate::support::contents_below(&workshop.path("place/out.work"));
+    assert!(!made.iter().any(|(name, _)| name.contains("/done/") || name.contains("/shards/")), "no task was run");
+    assert!(build(0o777).status.success(), "without the sticky bit, everybody can");
 }
 
 #[test]

@@ -52,8 +52,10 @@ fn a_shard_that_was_changed_since_is_neither_taken_over_nor_replayed() {
 /// A dataset of eight photographs in two formats, packed.
 fn packed() -> (Workshop, PathBuf) {
     let mut workshop = Workshop::new();
-    workshop.head =
-        workshop.head.replace("[format]\n", "[output]\nformats = [\"webdataset\", \"parquet\"]\n[format]\n");
+    workshop.head = workshop.head.replace(
+        "[format]\n",
+        "[output]\ndirectory = \"${here}/out\"\nformats = [\"webdataset\", \"parquet\"]\n[format]\n",
+    );
     workshop.head.push_str("[pack]\nmax_tokens = 4000\n");
     (0..8).for_each(|number| _ = workshop.write(&format!("media/{number}.jpg"), photo(number, 80, 60)));
     let records: Vec<Value> = (0..8).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
@@ -87,14 +89,72 @@ fn there_is_something_to_do_where_a_file_of_the_dataset_was_altered() {
     for path in named(&dataset) {
         alter(&path);
         let next = String::from_utf8(run(&["status", &workshop.pipeline(), "--quiet"], 0).stdout).unwrap();
-        assert!(!next.contains("nothing to do"), "{}: {next}", path.display());
+        let reason = format!("{} is not the file that its build wrote", path.display());
+        assert!(next.contains(&reason) && !next.contains("nothing to do"), "{next}");
         let output = workshop.run_build(&[], 0);
         let warned = String::from_utf8(output.stderr).unwrap();
-        assert!(warned.contains("not the file that the manifest names; the dataset is built again"), "{warned}");
+        assert!(warned.contains("not the file that its build wrote; the dataset is built again"), "{warned}");
         assert_eq!(files_of(&dataset), built, "{}", path.display());
         let said = String::from_utf8(workshop.run_build(&[], 0).stdout).unwrap();
         assert!(said.contains("nothing to do"), "{said}");
     }
+}
+
+#[test]
+fn there_is_something_to_do_where_a_file_beside_the_shards_was_altered() {
+    let (mut workshop, _) = packed();
+    let all = "[\"webdataset\", \"parquet\", \"mds\", \"vila\", \"energon_chatml\"]";
+    workshop.head = workshop.head.replace("[\"webdataset\", \"parquet\"]", all);
+    let dataset = workshop.build().dataset;
+    // Another length of packs changes the manifest, and no other file.
+    run(&["pack", &dataset.display().to_string(), "--set", "max_tokens=2000"], 0);
+    workshop.run_build(&[], 0);
+    let built = files_of(&dataset);
+    let is_shard = |name: &str| ["tar", "parquet", "mds"].iter().any(|extension| name.ends_with(extension));
+    let names = contents_below(&dataset).into_iter().map(|(name, _)| name);
+    let beside: Vec<String> = names.filter(|name| !is_shard(name) && name != "manifest.json").collect();
+    let others =
+        ["README.md", "croissant.json", "build.json", "energon_chatml/.nv-meta/dataset.yaml", "mds/index.json"];
+    assert!(others.iter().all(|other| beside.iter().any(|name| name == other)), "{beside:?}");
+    assert!(beside.iter().any(|name| name.ends_with(".tar.idx")), "{beside:?}");
+    for name in beside {
+        let pipeline = workshop.pipeline();
+        let status = || String::from_utf8(run(&["status", &pipeline, "--quiet"], 0).stdout).unwrap();
+        alter(&dataset.join(&name));
+        // However often somebody asks. What a build notes of itself is compared with the inputs.
+        let reason = if name == "build.json" {
+            "a build would".to_owned()
+        } else {
+            format!("{name} is not the file that its build wrote")
+        };
+        for next in [status(), status()] {
+            assert!(next.contains(&reason) && !next.contains("nothing to do"), "{name}: {next}");
+        }
+        let warned = String::from_utf8(workshop.run_build(&[], 0).stderr).unwrap();
+        let is_read = name == "build.json";
+        assert!(
+            is_read || warned.contains("not the file that its build wrote; the dataset is built again"),
+            "{warned}"
+        );
+        assert_eq!(files_of(&dataset), built, "{name}");
+        assert!(status().contains("nothing to do"), "{name}");
+    }
+}
+
+#[test]
+fn files_that_the_command_commit_published_are_known_as_well() {
+    let (workshop, dataset) = packed();
+    let (pipeline, seed) = (workshop.pipeline(), ["--set", "seed=9"]);
+    let planned = run(&[&["plan", &pipeline, "--json", "--quiet"], &seed[..]].concat(), 0);
+    let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
+    let plan = planned["plan"].as_str().unwrap();
+    let last = planned["tasks"].as_array().unwrap().len() - 1;
+    run(&["task", plan, &format!("0-{last}"), "--quiet"], 0);
+    run(&["commit", plan, "--quiet"], 0);
+    assert!(String::from_utf8(workshop.run_build(&seed, 0).stdout).unwrap().contains("nothing to do"));
+    alter(&dataset.join("README.md"));
+    let warned = String::from_utf8(workshop.run_build(&seed, 0).stderr).unwrap();
+    assert!(warned.contains("not the file that its build wrote; the dataset is built again"), "{warned}");
 }
 
 #[test]

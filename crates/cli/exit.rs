@@ -1,5 +1,6 @@
 //! Exit codes. They are stable and documented in `--help`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use manyframe_dataset::DatasetError;
@@ -9,6 +10,8 @@ use manyframe_plan::PlanError;
 use manyframe_storage::StorageError;
 use manyframe_transfer::TransferError;
 use manyframe_validate::ValidateError;
+
+use crate::output;
 
 /// Failed; trying again may help.
 pub(crate) const FAILED: u8 = 1;
@@ -26,13 +29,13 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
         || arguments.windows(2).any(|pair| matches!(pair, [name, value] if name == "--log-format" && value == "json"));
     if error.use_stderr() && logs_json {
         let fields = serde_json::json!({ "message": error.to_string().trim_end() });
-        crate::output::print_line(&serde_json::json!({ "level": "ERROR", "fields": fields }).to_string());
-    } else {
+        output::print_line(&serde_json::json!({ "level": "ERROR", "fields": fields }).to_string());
+    } else if error.use_stderr() {
         // There is nowhere to report that it cannot be printed.
         _ = error.print();
-    }
-    if !error.use_stderr() {
-        return ExitCode::SUCCESS;
+    } else {
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        return output::answered(printed).map_or_else(|error| report(&error.into()), |()| ExitCode::SUCCESS);
     }
     answer(&ErrorAnswer {
         error: error.to_string().trim_end().to_owned(),
@@ -44,9 +47,9 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
 
 /// Prints an error as the answer of a command that was asked for JSON, and has given no other.
 pub(crate) fn answer(error: &ErrorAnswer) {
-    if crate::output::answers_json() && !crate::output::has_answered() {
+    if output::answers_json() && !output::has_answered() {
         // There is nowhere to report that it cannot be printed.
-        _ = crate::output::print_json(error);
+        _ = output::print_json(error);
     }
 }
 
@@ -68,7 +71,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     };
     print_problems(&problems, "");
     let causes = causes(error);
-    crate::output::print_error(&format!("error: {causes}"));
+    output::print_error(&format!("error: {causes}"));
     let exit_code = match error.downcast_ref() {
         Some(EngineError::Invalid { .. }) => OVER_LIMIT,
         Some(EngineError::Losses { .. }) => OVER_BUDGET,
@@ -88,11 +91,11 @@ pub(crate) fn causes(error: &anyhow::Error) -> String {
 pub(crate) fn print_problems(problems: &[Problem], prefix: &str) {
     const MOST_PRINTED: usize = 100;
     for problem in problems.iter().take(MOST_PRINTED) {
-        crate::output::print_error(&format!("{prefix}{problem}"));
+        output::print_error(&format!("{prefix}{problem}"));
     }
     if problems.len() > MOST_PRINTED {
         let more = crate::table::count((problems.len() - MOST_PRINTED) as u64);
-        crate::output::print_error(&format!("{prefix}… and {more} more"));
+        output::print_error(&format!("{prefix}… and {more} more"));
     }
 }
 

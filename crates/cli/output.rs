@@ -72,7 +72,7 @@ pub(crate) fn before_answer(note: impl Fn() + Send + Sync + 'static) {
     _ = BEFORE_ANSWER.set(Box::new(note));
 }
 
-/// Writes a result. A reader that closes the pipe early, such as `head`, is not an error.
+/// Writes a result.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     if !text.is_empty()
         && !HAS_ANSWERED.swap(true, Ordering::Relaxed)
@@ -82,7 +82,12 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
     let mut stdout = io::stdout().lock();
     let text = if answers_json() { harmless_json(text) } else { harmless(text) };
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    answered(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What became of writing to stdout. A reader that closes the pipe early, such as `head`, is not an error.
+pub(crate) fn answered(written: io::Result<()>) -> io::Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         // Such as a full disk, which is not that of the dataset.
         result => {

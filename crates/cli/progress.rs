@@ -29,7 +29,7 @@ fn name(step: Step) -> &'static str {
         Step::Compare => "compare",
         Step::Run => "run",
         Step::Commit => "commit",
-        Step::Verify => "verify",
+        Step::Verify | Step::VerifyFiles => "verify",
         Step::Validate => "validate",
         Step::Export => "export",
         Step::Survey => "survey",
@@ -41,13 +41,21 @@ fn name(step: Step) -> &'static str {
 
 /// The name of a step by its number in the list of all, from 1; `None` for 0.
 pub(crate) fn name_of_number(number: u64) -> Option<&'static str> {
-    const STEPS: [Step; 7] =
-        [Step::Index, Step::Compare, Step::Run, Step::Commit, Step::Verify, Step::Export, Step::Validate];
+    const STEPS: [Step; 8] = [
+        Step::Index,
+        Step::Compare,
+        Step::Run,
+        Step::Commit,
+        Step::Verify,
+        Step::VerifyFiles,
+        Step::Export,
+        Step::Validate,
+    ];
     STEPS.into_iter().find(|step| *step as u64 + 1 == number).map(name)
 }
 
 fn is_in_bytes(step: Step) -> bool {
-    matches!(step, Step::Index | Step::Verify | Step::Export | Step::Upload | Step::Download)
+    matches!(step, Step::Index | Step::Verify | Step::VerifyFiles | Step::Export | Step::Upload | Step::Download)
 }
 
 /// Whether the units of a step are what is counted besides them: the number is shown once.
@@ -58,7 +66,7 @@ fn counts_its_units(step: Step) -> bool {
 /// What is counted besides the units of a step.
 fn things(step: Step) -> &'static str {
     match step {
-        Step::Survey | Step::Upload | Step::Download => "files",
+        Step::VerifyFiles | Step::Survey | Step::Upload | Step::Download => "files",
         _ => "records",
     }
 }

@@ -13,6 +13,8 @@ pub enum Step {
     Commit,
     /// Reads a dataset back. Counted in bytes of shards.
     Verify,
+    /// Compares the files of an export with their list. Counted in bytes of files.
+    VerifyFiles,
     /// Writes a dataset in another format. Counted in bytes of shards.
     Export,
     /// Runs a model over samples. Counted in samples.

@@ -5,9 +5,12 @@
 //! ```
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, RenameFlags, StatxAttributes, StatxFlags};
+use rustix::process::geteuid;
 
 use crate::files::{
     FileAction, FileError, parent_directory, remove_any, remove_leftovers_of, sync_directories, sync_directory,
@@ -46,13 +49,32 @@ pub fn is_mount_point(path: &Path) -> bool {
     found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
+/// The owner of what is at a path, if others may not rename it: it is in a directory such as `/tmp`, which is not of this user either.
+fn other_owner_in_sticky(path: &Path) -> Option<u32> {
+    let user = geteuid().as_raw();
+    let (found, parent) = (fs::symlink_metadata(path).ok()?, fs::metadata(parent_directory(path)).ok()?);
+    let is_sticky = Mode::from_raw_mode(parent.mode()).contains(Mode::SVTX);
+    let is_others = is_sticky && found.uid() != user && parent.uid() != user;
+    (is_others && !owns_all_files()).then_some(found.uid())
+}
+
+/// Whether this process may do with files of others what their owners may, as root does (`CAP_FOWNER`).
+fn owns_all_files() -> bool {
+    const CAP_FOWNER: u64 = 1 << 3;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    // Where nobody knows, the system says it when the time comes.
+    effective.is_none_or(|capabilities| capabilities & CAP_FOWNER != 0)
+}
+
 /// Tries whether [`replace_directory`] can move a directory from `work` to `path`: moves an empty one to a name beside `path`, and
 /// removes it.
 ///
 /// # Errors
 ///
 /// What [`replace_directory`] would say: that the two are on different file systems
-/// ([`std::io::ErrorKind::CrossesDevices`]), or that this user may not write there.
+/// ([`io::ErrorKind::CrossesDevices`]), or that this user may not write there, or rename what is there.
 pub fn try_replacing(work: &Path, path: &Path) -> Result<(), FileError> {
     let publish_error = || FileError::when(FileAction::Publish, path);
     // The name of the output may be as long as names can be.
@@ -64,6 +86,10 @@ pub fn try_replacing(work: &Path, path: &Path) -> Result<(), FileError> {
     let tried = fs::rename(&probe, &moved).map_err(publish_error());
     remove_any(if tried.is_ok() { &moved } else { &probe })?;
     tried?;
+    if let Some(owner) = other_owner_in_sticky(path) {
+        let reason = format!("in a sticky directory, only its owner, user {owner}, can rename it");
+        return Err(publish_error()(io::Error::new(io::ErrorKind::PermissionDenied, reason)));
+    }
     // A directory that moves to another one is written to: its entry `..` changes.
     match rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) {
         Err(error @ (rustix::io::Errno::ACCESS | rustix::io::Errno::ROFS)) => Err(publish_error()(error.into())),
@@ -73,8 +99,6 @@ pub fn try_replacing(work: &Path, path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use crate::files::{write_atomic, write_staged};
 

@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
     /// Verify a dataset: compute again, from its samples and its sources, whatever its files state. Takes longer than its build:
-    /// each sample is made again, and each delivered image decoded.
+    /// each sample is made again, and each delivered image decoded. Or verify an export: compare its files with its list of digests.
     Verify(VerifyArguments),
     /// Run a hybrid Mamba-Transformer model over samples: token counts, losses, and whether answers depend on the images.
     Validate(ValidateArguments),
@@ -380,7 +380,7 @@ pub(crate) struct WhyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The dataset's directory or URL.
+    /// The dataset's directory or URL, or the directory of an export, whose files are compared with the SHA256SUMS in it.
     pub(crate) dataset: PathBuf,
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: tokenizer and sources
     /// are needed.
@@ -419,7 +419,8 @@ pub(crate) struct ExportArguments {
     /// always packed. Packs are exported whole.
     #[arg(long)]
     pub(crate) packed: bool,
-    /// Directory to create; it must not exist.
+    /// Directory to create; it must not exist. SHA256SUMS in it lists all files, for `manyframe verify DIR` and `sha256sum -c`; with
+    /// packed_parquet .SHA256SUMS, because readers of a directory of Parquet files take every file that is not hidden.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// Export only samples of this layout. May be repeated.

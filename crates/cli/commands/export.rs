@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         (ExportForm::Vlmevalkit, _) => (ExportFormat::VlmEvalKit, "needles_circular.tsv"),
     };
     let is_evaluation = matches!(format, ExportFormat::LmmsEval | ExportFormat::VlmEvalKit);
-    let is_packed = format != ExportFormat::LlavaJson && !is_evaluation;
+    let is_packed = format.is_packed();
     let selects =
         !arguments.only_layout.is_empty() || !arguments.only_source.is_empty() || arguments.max_images.is_some();
     if is_evaluation && (selects || arguments.packed) {
@@ -50,17 +50,19 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     let export = Export { dataset: &dataset, options: &options, progress: progress.as_ref() };
     let exported = export.write(&arguments.output)?;
     let annotations = arguments.output.join(main_file);
+    let digests = arguments.output.join(format.list_file());
     if arguments.json {
-        output::print_json(&ExportAnswer { annotations, exported })?;
+        output::print_json(&ExportAnswer { annotations, digests, exported })?;
         return Ok(ExitCode::SUCCESS);
     }
     let skipped = skipped(&exported, arguments.max_images);
     output::print(&format!(
-        "{}, {} ({})\n{skipped}annotations: {}\n",
+        "{}, {} ({})\n{skipped}annotations: {}\ndigests: {}\n",
         plural(exported.num_records, if is_packed { "pack" } else { "record" }),
         plural(exported.num_images, "image"),
         bytes(exported.num_bytes),
         annotations.display(),
+        digests.display(),
     ))?;
     Ok(ExitCode::SUCCESS)
 }

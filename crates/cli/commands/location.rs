@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use manyframe_dataset::{DatasetReader, MANIFEST_FILE};
+use manyframe_engine::{is_export, list_of_export};
 use manyframe_storage::{CacheOptions, Storage, StoreOptions, Stores};
 
 use crate::args::{StoreArguments, parse_bytes};
@@ -18,6 +20,16 @@ const CACHE: &str = "MANYFRAME_CACHE";
 const CACHE_SIZE: &str = "MANYFRAME_CACHE_SIZE";
 /// Its largest size otherwise.
 const DEFAULT_CACHE_BYTES: u64 = 20 << 30;
+
+/// An absolute path, of which the working directory may be a part.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            UsageError("the working directory was removed; change to one that exists".to_owned()).into()
+        }
+        _ => error.into(),
+    })
+}
 
 /// Opens a directory or URL.
 pub(super) fn open_storage(location: &Path, store: &StoreArguments) -> Result<Arc<dyn Storage>> {
@@ -43,6 +55,9 @@ fn suggestion(location: &Path) -> Option<String> {
     if location.is_file() && location.file_name().is_some_and(|name| name == MANIFEST_FILE) {
         return Some(format!("it is the manifest of one; did you mean {}?", location.parent()?.display()));
     }
+    if location.is_file() && list_of_export(location.parent()?).is_some_and(|list| list == location) {
+        return Some(format!("it lists the files of an export; did you mean {}?", location.parent()?.display()));
+    }
     if !location.is_dir() || location.join(MANIFEST_FILE).exists() {
         return None;
     }
@@ -56,7 +71,13 @@ fn suggestion(location: &Path) -> Option<String> {
     datasets.sort_unstable();
     let more = if datasets.len() > MOST_NAMED { ", …" } else { "" };
     let names: Vec<String> = datasets.iter().take(MOST_NAMED).map(|path| path.display().to_string()).collect();
-    (!names.is_empty()).then(|| format!("did you mean {}{more}?", names.join(", ")))
+    if !names.is_empty() {
+        return Some(format!("did you mean {}{more}?", names.join(", ")));
+    }
+    if let Some(list) = list_of_export(location) {
+        return Some(format!("it has {}, as exports have: `manyframe verify` compares its files", list.display()));
+    }
+    is_export(location).then(|| "if it is an export, it is one without SHA256SUMS, which lists its files".to_owned())
 }
 
 /// Levels of directories in which datasets are looked for.

@@ -103,6 +103,9 @@ fn plan_text(plan: &PlanState) -> String {
     }
 }
 
+/// How many files are named that are not as they were built.
+const MOST_ALTERED: usize = 10;
+
 /// What a build would do, in one line.
 fn action(next: &NextBuild) -> &'static str {
     match next.action {
@@ -132,8 +135,15 @@ fn reasons(next: &NextBuild) -> Vec<String> {
         let number = plural(changed.num_records, "record");
         reasons.push(format!("media of {number} of {} changed: {} …", changed.source, changed.example));
     }
+    for path in next.altered_files.iter().take(MOST_ALTERED) {
+        reasons.push(format!("{} is not the file that its build wrote", path.display()));
+    }
+    if let Some(num_more @ 1..) = next.altered_files.len().checked_sub(MOST_ALTERED) {
+        reasons.push(format!("(and {num_more} more; --json names all)"));
+    }
     if reasons.is_empty() && next.action == NextAction::Build && next.has_dataset {
-        reasons.push("annotation files, or images of [decontamination], were removed or added".to_owned());
+        let reason = "annotation files, or images of [decontamination], were removed or added, or a file of the dataset is missing or cut";
+        reasons.push(reason.to_owned());
     }
     reasons
 }

@@ -1,16 +1,19 @@
-//! `manyframe verify`: reads a dataset back.
+//! `manyframe verify`: reads a dataset back, or an export.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{Verification, VerifyAnswer, VerifyOn, VerifyOptions, Watch};
+use manyframe_dataset::MANIFEST_FILE;
+use manyframe_engine::{Verification, VerifyAnswer, VerifyOn, VerifyOptions, Watch, list_of_export, verify_export};
 use manyframe_pipeline::absolute_path;
 use manyframe_plan::Attempt;
 
 use super::location::{open_dataset, stores_at};
 use super::{engine, variables};
 use crate::args::{EngineName, Global, VerifyArguments};
+use crate::exit::UsageError;
 use crate::machine::bounded_thread_pool;
 use crate::supervised::Session;
 use crate::table::plural;
@@ -19,26 +22,16 @@ use crate::{exit, output, progress};
 pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Session) -> Result<ExitCode> {
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
-    let mut watch = None;
-    session.watch(0, |in_flight, verdicts| {
-        watch = Some(Watch { in_flight, verdicts: verdicts.to_vec() });
-        Ok(())
-    })?;
-    // Problems name the same files whichever machine found them.
-    let dataset = open_dataset(&absolute_path(&arguments.dataset), &arguments.store)?;
-    let options = VerifyOptions {
-        variables: variables::replaced(&dataset, &arguments.set)?,
-        stores: stores_at(&arguments.store)?,
-        skips_sources: arguments.no_sources,
-        watch,
-    };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let engine = engine::of_arguments(&arguments.engine, &arguments.store)?;
-    let found = if arguments.engine.engine == EngineName::Local {
-        manyframe_engine::verify(&dataset, &options, executor)?
-    } else {
-        let on = VerifyOn { engine: engine.as_ref(), directory: arguments.work.as_deref() };
-        manyframe_engine::verify_on(&dataset, &options, on, executor)?
+    // Problems name the same files whichever machine found them.
+    let directory = absolute_path(&arguments.dataset);
+    let list = if directory.join(MANIFEST_FILE).exists() { None } else { list_of_export(&directory) };
+    let found = match &list {
+        Some(_) if arguments.engine.engine != EngineName::Local => {
+            return Err(UsageError("an export is verified on this machine: --engine is of datasets".to_owned()).into());
+        }
+        Some(list) => verify_export(list, executor)?,
+        None => verify_dataset(&directory, arguments, session, executor)?,
     };
     let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
     let code = if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
@@ -46,17 +39,46 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         output::print_json(&VerifyAnswer { is_ok, found })?;
         return Ok(code);
     }
-    let lines: Vec<String> =
-        render(&found, is_ok).lines().map(|line| output::wrapped(line, output::width()) + "\n").collect();
+    let lines: Vec<String> = render(&found, list.as_deref(), is_ok)
+        .lines()
+        .map(|line| output::wrapped(line, output::width()) + "\n")
+        .collect();
     output::print(&lines.concat())?;
     Ok(code)
+}
+
+fn verify_dataset(
+    directory: &Path,
+    arguments: &VerifyArguments,
+    session: &Session,
+    executor: Executor<'_>,
+) -> Result<Verification> {
+    let mut watch = None;
+    session.watch(0, |in_flight, verdicts| {
+        watch = Some(Watch { in_flight, verdicts: verdicts.to_vec() });
+        Ok(())
+    })?;
+    let dataset = open_dataset(directory, &arguments.store)?;
+    let options = VerifyOptions {
+        variables: variables::replaced(&dataset, &arguments.set)?,
+        stores: stores_at(&arguments.store)?,
+        skips_sources: arguments.no_sources,
+        watch,
+    };
+    let engine = engine::of_arguments(&arguments.engine, &arguments.store)?;
+    Ok(if arguments.engine.engine == EngineName::Local {
+        manyframe_engine::verify(&dataset, &options, executor)?
+    } else {
+        let on = VerifyOn { engine: engine.as_ref(), directory: arguments.work.as_deref() };
+        manyframe_engine::verify_on(&dataset, &options, on, executor)?
+    })
 }
 
 /// How many files that are none of the dataset's are named.
 const MOST_UNNAMED: usize = 10;
 
 /// What was found, and the verdict.
-fn render(found: &Verification, is_ok: bool) -> String {
+fn render(found: &Verification, list: Option<&Path>, is_ok: bool) -> String {
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
@@ -65,12 +87,13 @@ fn render(found: &Verification, is_ok: bool) -> String {
         text.push_str(&format!("not checked: {obstacle}\n"));
     }
     for path in found.unnamed.iter().take(MOST_UNNAMED) {
-        text.push_str(&format!("no file of the dataset: {path}\n"));
+        let whole = if list.is_some() { "export" } else { "dataset" };
+        text.push_str(&format!("no file of the {whole}: {path}\n"));
     }
     if let Some(num_more @ 1..) = found.unnamed.len().checked_sub(MOST_UNNAMED) {
         text.push_str(&format!("(and {num_more} more; --json names all)\n"));
     }
-    if !found.unchecked.is_empty() {
+    if !found.unchecked.is_empty() && list.is_none() {
         text.push_str(
             "(--set NAME=PATH sets a variable of the pipeline file; --partial accepts what is not checked)\n",
         );
@@ -81,6 +104,9 @@ fn render(found: &Verification, is_ok: bool) -> String {
         (true, false) => "NOT VERIFIED",
         (false, _) => "NOT OK",
     };
+    if let Some(list) = list {
+        return text + &format!("{verdict}: {} of {}\n", plural(found.num_files, "file"), list.display());
+    }
     text + &format!(
         "{verdict}: {}, {}, {} decoded, {} tokenized, {} in the ledger\n",
         plural(found.num_shards, "shard"),

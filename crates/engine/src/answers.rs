@@ -154,7 +154,7 @@ pub struct BuildAnswer {
     pub validation: Option<Report>,
 }
 
-/// `manyframe verify`.
+/// `manyframe verify`, of a dataset or an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VerifyAnswer {
     /// Whether the command ends with 0: no problem, and nothing unchecked that matters.
@@ -181,6 +181,8 @@ pub struct WhyAnswer {
 pub struct ExportAnswer {
     /// The file or directory that a trainer is given.
     pub annotations: PathBuf,
+    /// The list of all files with their SHA-256 digests.
+    pub digests: PathBuf,
     /// What was written.
     #[serde(flatten)]
     pub exported: Exported,

@@ -15,10 +15,10 @@ use std::time::Instant;
 use manyframe_base::files::{free_bytes, parent_directory};
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step, memory_bytes};
-use manyframe_dataset::{DatasetReader, Excess, MANIFEST_FILE, Manifest, named_files};
+use manyframe_dataset::{DatasetReader, Excess, MANIFEST_FILE, Manifest};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{
-    ChangedMedia, Context, Doubt, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, StatedShard, Verdict, doubts,
+    ChangedMedia, Context, Doubt, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict, doubts,
 };
 use manyframe_samplers::Difference;
 use manyframe_storage::Stores;
@@ -29,6 +29,7 @@ use serde::Serialize;
 use crate::account::summary_before_run;
 use crate::commit::{commit, ensure_publishable, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
+use crate::current::keep_digests;
 use crate::engine::{Engine, LocalEngine, TaskSet, tasks_at_once};
 use crate::error::EngineError;
 use crate::forecast::{RunForecast, Speeds, Workers, forecast};
@@ -450,7 +451,9 @@ impl PlannedBuild {
         let plans = self.work.plans()?;
         self.open.store.iter().try_for_each(|store| store.abandon(&plans))?;
         self.work.remove_plans()?;
-        self.open.keep_shard_digests(&committed)?;
+        if self.open.store.is_none() {
+            keep_digests(&committed, self.work.path())?;
+        }
         let reuse = self.open.plan.reuse.clone();
         Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
     }
@@ -559,23 +562,14 @@ pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) 
     // Workers on machines that share no disk leave their reports at the store.
     open.store.iter().try_for_each(|store| store.gather(&open.directory))?;
     let (committed, validation) = open.commit_validated(options, on)?;
+    if open.store.is_none() {
+        keep_digests(&committed, parent_directory(&open.directory))?;
+    }
     let reuse = open.plan.reuse.clone();
     Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
 }
 
 impl OpenPlan {
-    /// Keeps what the files of its dataset are, so that the next build need not read them to find out.
-    fn keep_shard_digests(&self, committed: &Committed) -> Result<(), EngineError> {
-        if self.store.is_some() {
-            return Ok(());
-        }
-        let named = named_files(&committed.manifest).into_iter();
-        let files =
-            named.map(|(path, stated)| StatedShard { path: committed.dataset.join(path), digest: stated.digest });
-        let work = parent_directory(&self.directory);
-        Ok(manyframe_plan::keep_shard_digests(work, files)?)
-    }
-
     /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.
     fn commit_validated(
         &self,

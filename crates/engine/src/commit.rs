@@ -133,9 +133,9 @@ impl Committed {
         match DatasetReader::open_in(storage).and_then(|reader| Ok((reader.build_facts()?, reader))) {
             Ok((Some(facts), reader)) if is_current(&facts, &reader, pipeline, keys)? => {
                 let digests = ShardDigests::open(work);
-                let changed = digests.damaged(StatedShard::all_of(&reader), executor)?;
+                let changed = digests.damaged(digests.files_of(&reader), executor)?;
                 for StatedShard { path, .. } in &changed {
-                    tracing::warn!(file = %path.display(), "not the file that the manifest names; the dataset is built again");
+                    tracing::warn!(file = %path.display(), "not the file that its build wrote; the dataset is built again");
                 }
                 Ok(changed.is_empty().then(|| Self::from_reader(&reader)))
             }

@@ -2,12 +2,17 @@
 //! read then is of two; files may have been changed since.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use manyframe_base::files::work_directory;
 use manyframe_core::Digest;
-use manyframe_dataset::{DatasetReader, MANIFEST_FILE, ShardName};
-use manyframe_plan::{ShardDigests, StatedShard};
+use manyframe_dataset::{
+    BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, NotesByShard, ShardName,
+};
+use manyframe_plan::{ShardDigests, StatedShard, keep_shard_digests};
+use manyframe_storage::digest_of_file;
 
+use crate::committed::Committed;
 use crate::error::EngineError;
 
 /// Checks that nobody replaced a dataset since it was opened, before what was made of it is written.
@@ -33,6 +38,17 @@ pub(crate) fn if_current<T>(dataset: &DatasetReader, made: Result<T, EngineError
         check_current(dataset)?;
     }
     made
+}
+
+/// Keeps what the files of a dataset are that was just published in a directory, so that the next build need not read them to find out.
+/// The manifest, which packing again replaces, is none of them.
+pub(crate) fn keep_digests(committed: &Committed, work: &Path) -> Result<(), EngineError> {
+    let Committed { dataset, manifest, .. } = committed;
+    let named = StatedShard::all_of(manifest, |path| dataset.join(path));
+    let beside = FilesBeside::of(manifest, &NotesByShard::default())?;
+    let beside = beside.paths().chain([CARD_FILE, BUILD_FACTS_FILE]).map(|path| dataset.join(path));
+    let beside = beside.filter_map(|path| Some(StatedShard { digest: digest_of_file(&path).ok()?, path }));
+    Ok(keep_shard_digests(work, named.into_iter().chain(beside))?)
 }
 
 /// Compares files of a dataset with its manifest, before something is made of them under digests of its own, or without any.

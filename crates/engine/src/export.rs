@@ -3,6 +3,7 @@
 //! ```text
 //! OUTPUT/data.json                      one record per line, in the order of the shards, or one pack
 //! OUTPUT/images/0000/000/KEY.000.jpg    image n is in directory (n / 1,000,000)/(n / 1,000 % 1,000)
+//! OUTPUT/SHA256SUMS                     the digests of all of them
 //! ```
 //!
 //! Images are copied byte for byte; the frames of video files are decoded and encoded. One sample is in memory at a time.
@@ -11,9 +12,8 @@
 //! result in the same files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use manyframe_base::files::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::current::{FileCheck, check_current};
 use crate::error::EngineError;
+use crate::export_files::{ExportFile, ExportFiles, HIDDEN_LIST_FILE, LIST_FILE};
 use crate::exported::{Exported, FrameSize, images_of};
 use crate::needle_export::write_lmms_eval;
 use crate::pack_reader::PackReader;
@@ -47,6 +48,18 @@ pub enum ExportFormat {
     LmmsEval,
     /// Questions of an evaluation set, as VLMEvalKit reads custom multiple choice, with images.
     VlmEvalKit,
+}
+
+impl ExportFormat {
+    /// Whether it is of packs.
+    pub fn is_packed(self) -> bool {
+        matches!(self, Self::LlavaPacks | Self::PackedParquet | Self::XtunerPacks)
+    }
+
+    /// The list of files beside them, with their digests.
+    pub fn list_file(self) -> &'static str {
+        if self == Self::PackedParquet { HIDDEN_LIST_FILE } else { LIST_FILE }
+    }
 }
 
 /// What to export, and in which form.
@@ -106,42 +119,43 @@ impl Export<'_> {
             return Err(EngineError::InsideDataset { path: output.to_owned(), around: around.to_owned() });
         }
         let staged = StagedDirectory::beside(output)?;
-        let exported = self.write_staged(staged.path());
+        let mut files = ExportFiles::create(staged.path());
+        let exported = self.write_files(&mut files);
         // A build that replaced the dataset is a better reason than a file that it made missing.
         check_current(self.dataset)?;
         let exported = exported?;
+        let num_bytes = files.write_list(self.options.format.list_file())?;
         // One flush for a million small files.
         staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
             io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
             _ => error.into(),
         })?;
-        Ok(exported)
+        Ok(Exported { num_bytes, ..exported })
     }
 
-    fn write_staged(self, staged: &Path) -> Result<Exported, EngineError> {
-        let output = (staged, self.options.path_prefix.as_str());
-        match self.options.format {
-            ExportFormat::LlavaJson => return self.write_samples(staged),
-            ExportFormat::LmmsEval => return write_lmms_eval(self.dataset, output, self.progress),
-            ExportFormat::VlmEvalKit => return write_vlmevalkit(self.dataset, output, self.progress),
-            ExportFormat::LlavaPacks | ExportFormat::PackedParquet | ExportFormat::XtunerPacks => {}
+    fn write_files(self, files: &mut ExportFiles) -> Result<Exported, EngineError> {
+        let ExportOptions { format, path_prefix, .. } = self.options;
+        if format.is_packed() {
+            // Samples of packs are read one by one, from anywhere.
+            FileCheck::of(self.dataset).check_packs()?;
         }
-        // Samples of packs are read one by one, from anywhere.
-        FileCheck::of(self.dataset).check_packs()?;
-        match self.options.format {
-            ExportFormat::PackedParquet => write_packed_parquet(self.dataset, staged, self.progress),
-            ExportFormat::XtunerPacks => write_xtuner_packs(self.dataset, output, self.progress),
-            _ => self.write_packs(staged),
+        match format {
+            ExportFormat::LlavaJson => self.write_samples(files),
+            ExportFormat::LlavaPacks => self.write_packs(files),
+            ExportFormat::PackedParquet => write_packed_parquet(self.dataset, files, self.progress),
+            ExportFormat::XtunerPacks => write_xtuner_packs(self.dataset, (files, path_prefix), self.progress),
+            ExportFormat::LmmsEval => write_lmms_eval(self.dataset, (files, path_prefix), self.progress),
+            ExportFormat::VlmEvalKit => write_vlmevalkit(self.dataset, (files, path_prefix), self.progress),
         }
     }
 
-    fn write_samples(self, staged: &Path) -> Result<Exported, EngineError> {
+    fn write_samples(self, files: &mut ExportFiles) -> Result<Exported, EngineError> {
         let shards = shards_to_read(self.dataset, self.options);
         self.progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
-        let mut writer = LlavaWriter::create(staged, self.options)?;
-        let files = FileCheck::of(self.dataset);
+        let mut writer = LlavaWriter::create(files, self.options)?;
+        let digests = FileCheck::of(self.dataset);
         for shard in shards {
-            files.check(&shard.path.to_string(), shard.digest)?;
+            digests.check(&shard.path.to_string(), shard.digest)?;
             for sample in self.dataset.samples(shard)? {
                 let sample = sample?;
                 if !is_wanted(&sample, self.options) {
@@ -164,11 +178,11 @@ impl Export<'_> {
     }
 
     /// A pack is a record. A document, which is no conversation, is left out, and counted.
-    fn write_packs(self, staged: &Path) -> Result<Exported, EngineError> {
+    fn write_packs(self, files: &mut ExportFiles) -> Result<Exported, EngineError> {
         let reader = PackReader::open(self.dataset)?;
         let end_token = self.end_token()?;
         self.progress.start(Step::Export, self.dataset.manifest().total.num_samples);
-        let mut writer = LlavaWriter::create(staged, self.options)?;
+        let mut writer = LlavaWriter::create(files, self.options)?;
         for pack in reader.packs()? {
             let pack = pack?;
             let mut record = LlavaPack { id: format!("pack-{}", pack.pack), ..LlavaPack::default() };
@@ -219,20 +233,16 @@ fn is_among(layout: Layout, layouts: &[Layout]) -> bool {
 
 /// The files of an export while they are written.
 struct LlavaWriter<'o> {
-    directory: PathBuf,
+    files: &'o mut ExportFiles,
     options: &'o ExportOptions,
-    json: BufWriter<File>,
-    json_path: PathBuf,
+    json: ExportFile,
     done: Exported,
 }
 
 impl<'o> LlavaWriter<'o> {
-    fn create(directory: &Path, options: &'o ExportOptions) -> Result<Self, EngineError> {
-        let images = directory.join("images");
-        fs::create_dir_all(&images).map_err(FileError::write(&images))?;
-        let json_path = directory.join("data.json");
-        let json = BufWriter::new(File::create(&json_path).map_err(FileError::write(&json_path))?);
-        Ok(Self { directory: directory.to_owned(), options, json, json_path, done: Exported::default() })
+    fn create(files: &'o mut ExportFiles, options: &'o ExportOptions) -> Result<Self, EngineError> {
+        let json = files.start("data.json")?;
+        Ok(Self { files, options, json, done: Exported::default() })
     }
 
     fn write(&mut self, sample: &Sample) -> Result<(), EngineError> {
@@ -247,17 +257,13 @@ impl<'o> LlavaWriter<'o> {
         for (index, image) in images.iter().enumerate() {
             let number = self.done.num_images / DIRECTORY_ENTRIES;
             let (outer, inner) = (number / DIRECTORY_ENTRIES, number % DIRECTORY_ENTRIES);
-            let folder = format!("images/{outer:04}/{inner:03}");
             if self.done.num_images.is_multiple_of(DIRECTORY_ENTRIES) {
-                let folder = self.directory.join(&folder);
-                fs::create_dir_all(&folder).map_err(FileError::write(&folder))?;
+                self.files.end_directory()?;
             }
-            let name = format!("{folder}/{}.{index:03}.{}", sample.id, image.format.extension());
-            let path = self.directory.join(&name);
-            let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
-            written.map_err(FileError::write(&path))?;
+            let extension = image.format.extension();
+            let name = format!("images/{outer:04}/{inner:03}/{}.{index:03}.{extension}", sample.id);
+            self.files.write(&name, &image.bytes)?;
             self.done.num_images += 1;
-            self.done.num_bytes += image.bytes.len() as u64;
             paths.push([&self.options.path_prefix, name.as_str()].concat());
         }
         Ok(paths)
@@ -266,16 +272,16 @@ impl<'o> LlavaWriter<'o> {
     fn write_record(&mut self, record: &impl Serialize) -> Result<(), EngineError> {
         let start: &[u8] = if self.done.num_records == 0 { b"[\n" } else { b",\n" };
         let written = self.json.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.json, record)?));
-        written.map_err(FileError::write(&self.json_path))?;
+        written.map_err(FileError::write(self.json.path()))?;
         self.done.num_records += 1;
         Ok(())
     }
 
-    fn finish(self) -> Result<Exported, EngineError> {
-        let Self { mut json, json_path, mut done, .. } = self;
-        let end: &[u8] = if done.num_records == 0 { b"[]\n" } else { b"\n]\n" };
-        let written = json.write_all(end).and_then(|()| json.flush()).and_then(|()| json.get_ref().metadata());
-        done.num_bytes += written.map_err(FileError::write(&json_path))?.len();
-        Ok(done)
+    fn finish(mut self) -> Result<Exported, EngineError> {
+        let end: &[u8] = if self.done.num_records == 0 { b"[]\n" } else { b"\n]\n" };
+        self.json.write_all(end).map_err(FileError::write(self.json.path()))?;
+        self.files.end_directory()?;
+        self.files.add(self.json)?;
+        Ok(self.done)
     }
 }

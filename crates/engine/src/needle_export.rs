@@ -11,15 +11,15 @@
 //! of their own, so that no score is of two tasks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use manyframe_base::{Progress, Step, write_atomic};
+use manyframe_base::{Progress, Step};
 use manyframe_core::{NeedleTask, RecordId, Sample};
 use manyframe_dataset::{DatasetReader, NeedleEntry};
 use serde::Serialize;
 
 use crate::current::FileCheck;
 use crate::error::EngineError;
+use crate::export_files::ExportFiles;
 use crate::exported::Exported;
 use crate::needle_files::NeedleFiles;
 
@@ -68,11 +68,11 @@ struct Cell<'a> {
 /// [`EngineError::NoQuestions`] if there are none with options, and if files cannot be read or written.
 pub(crate) fn write_lmms_eval(
     dataset: &DatasetReader,
-    output: (&Path, &str),
+    (output, prefix): (&mut ExportFiles, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
-    let mut files = NeedleFiles::of(output);
+    let mut files = NeedleFiles::of((output, prefix));
     for_each_sample(dataset, progress, |sample| match questions.get(&sample.id).map(|entry| &entry.question) {
         Some(question) if question.task.is_of_images() => files.add_images(&question.visuals, &sample),
         Some(question) => files.add_video(&question.group, &sample),
@@ -87,9 +87,8 @@ pub(crate) fn write_lmms_eval(
             asked.push((entry, lmms_eval_question(entry, vnbench_type, &files)));
         }
     }
-    let (staged, prefix) = output;
     let all: Vec<&LmmsEvalQuestion<'_>> = asked.iter().map(|(_, question)| question).collect();
-    let mut num_bytes = files.done.num_bytes + write_questions(dataset, &staged.join(LMMS_EVAL_FILE), &all)?;
+    let mut texts = vec![(LMMS_EVAL_FILE, json_of(dataset, &all)?)];
     for (name, is_of_both) in VNBENCH_FILES.into_iter().zip([false, true]) {
         let is_of_file = |NeedleEntry { question, .. }: &NeedleEntry| {
             is_of_both_kinds(question.task) == is_of_both
@@ -99,24 +98,18 @@ pub(crate) fn write_lmms_eval(
         let of_file: Vec<_> =
             asked.iter().filter(|(entry, _)| is_of_file(entry)).map(|(_, question)| question).collect();
         if !of_file.is_empty() {
-            num_bytes += write_questions(dataset, &staged.join(name), &of_file)?;
+            texts.push((name, json_of(dataset, &of_file)?));
         }
     }
-    for (name, text) in LMMS_EVAL_TASK {
-        write_atomic(&staged.join(name), text.replace("{prefix}", prefix).as_bytes())?;
-    }
-    Ok(Exported { num_records: all.len() as u64, num_bytes, ..files.done })
+    texts.extend(LMMS_EVAL_TASK.map(|(name, text)| (name, text.replace("{prefix}", prefix).into_bytes())));
+    let exported = Exported { num_records: all.len() as u64, ..files.done };
+    texts.iter().try_for_each(|(name, text)| output.write(name, text))?;
+    Ok(exported)
 }
 
-/// Writes questions as a list in JSON; returns its size.
-fn write_questions(
-    dataset: &DatasetReader,
-    path: &Path,
-    questions: &[&LmmsEvalQuestion<'_>],
-) -> Result<u64, EngineError> {
-    let text = serde_json::to_vec_pretty(questions).map_err(|error| damaged(dataset, &error))?;
-    write_atomic(path, &text)?;
-    Ok(text.len() as u64)
+/// Questions as a list in JSON.
+fn json_of(dataset: &DatasetReader, questions: &[&LmmsEvalQuestion<'_>]) -> Result<Vec<u8>, EngineError> {
+    serde_json::to_vec_pretty(questions).map_err(|error| damaged(dataset, &error))
 }
 
 /// The questions with options, by their samples.

@@ -5,34 +5,31 @@
 //! | `videos/GROUP.avi` | the frames as they are, a file for each group of permutations |
 //! | `images/VISUALS/NNNN.jpg` | frames or images as they are |
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
-use std::path::Path;
-
 use manyframe_base::FileError;
 use manyframe_core::{Sample, SampleImage};
 use manyframe_media::write_motion_jpeg;
+use std::collections::BTreeMap;
 
 use crate::error::EngineError;
+use crate::export_files::ExportFiles;
 use crate::exported::Exported;
 
 /// Files that are written to a directory, by what they show.
 pub(crate) struct NeedleFiles<'p> {
-    directory: &'p Path,
+    files: &'p mut ExportFiles,
     /// What is before the path of a file where a question names it.
     prefix: &'p str,
     videos: BTreeMap<String, String>,
     images: BTreeMap<String, Vec<String>>,
-    /// Number and size of the images in them.
+    /// Number of the images in them.
     pub(crate) done: Exported,
 }
 
 impl<'p> NeedleFiles<'p> {
     /// Into a directory, named with a prefix.
-    pub(crate) fn of((directory, prefix): (&'p Path, &'p str)) -> Self {
+    pub(crate) fn of((files, prefix): (&'p mut ExportFiles, &'p str)) -> Self {
         let (videos, images, done) = (BTreeMap::new(), BTreeMap::new(), Exported::default());
-        Self { directory, prefix, videos, images, done }
+        Self { files, prefix, videos, images, done }
     }
 
     /// The video of a group, as a question names it; `None` if it has none.
@@ -51,16 +48,13 @@ impl<'p> NeedleFiles<'p> {
             return Ok(());
         }
         let name = format!("videos/{group}.avi");
-        let path = self.directory.join(&name);
-        create_parent(&path)?;
         let frames: Vec<&[u8]> = sample.images.iter().map(|image| image.bytes.as_slice()).collect();
         let size_px = sample.images.first().map_or((0, 0), |image: &SampleImage| (image.width_px, image.height_px));
         let times_s = sample.visuals.first().map_or(&[][..], |visual| visual.times_s.as_slice());
         let interval_s = if let [first, second, ..] = times_s { second - first } else { 1.0 };
-        let mut file = BufWriter::new(File::create_new(&path).map_err(FileError::write(&path))?);
-        let written = write_motion_jpeg(&mut file, &frames, (size_px, interval_s)).and_then(|()| file.flush());
-        written.map_err(FileError::write(&path))?;
-        self.done.num_bytes += file.get_ref().metadata().map_err(FileError::read(&path))?.len();
+        let mut file = self.files.start(&name)?;
+        write_motion_jpeg(&mut file, &frames, (size_px, interval_s)).map_err(FileError::write(file.path()))?;
+        self.files.add(file)?;
         self.done.num_images += sample.images.len() as u64;
         self.videos.insert(group.to_owned(), format!("{}{name}", self.prefix));
         Ok(())
@@ -74,19 +68,11 @@ impl<'p> NeedleFiles<'p> {
         let mut names = Vec::new();
         for (number, image) in sample.images.iter().enumerate() {
             let name = format!("images/{visuals}/{number:04}.{}", image.format.extension());
-            let path = self.directory.join(&name);
-            create_parent(&path)?;
-            let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
-            written.map_err(FileError::write(&path))?;
-            self.done.num_bytes += image.bytes.len() as u64;
+            self.files.write(&name, &image.bytes)?;
             names.push(format!("{}{name}", self.prefix));
         }
         self.done.num_images += names.len() as u64;
         self.images.insert(visuals.to_owned(), names);
         Ok(())
     }
-}
-
-fn create_parent(path: &Path) -> Result<(), FileError> {
-    path.parent().map_or(Ok(()), |parent| fs::create_dir_all(parent).map_err(FileError::write(parent)))
 }

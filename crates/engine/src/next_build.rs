@@ -1,9 +1,11 @@
 //! What a build of a pipeline would do, and why: without doing it.
 
+use std::path::PathBuf;
+
 use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
 use manyframe_pipeline::{Pipeline, SettingDifference, differences, portable_settings};
-use manyframe_plan::{ChangedMedia, Context, InputChanges, ShardDigests, StatedShard};
+use manyframe_plan::{ChangedMedia, Context, InputChanges, ShardDigests};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,6 +30,8 @@ pub struct NextBuild {
     pub num_unread_parts: u64,
     /// Sources with media that changed since they were read.
     pub changed_media: Vec<ChangedMediaOfSource>,
+    /// Files of the dataset that are not those that its build wrote.
+    pub altered_files: Vec<PathBuf>,
     /// The interrupted build that is continued.
     pub continues: Option<PlanState>,
 }
@@ -87,12 +91,17 @@ impl NextBuild {
         let inputs = InputChanges::since_index(&context, &place.work, executor)?;
         (next.num_annotation_parts, next.num_unread_parts) = (inputs.num_splits, inputs.num_unread);
         next.changed_media = changed_media(&context, &inputs);
-        match (&work, &before) {
-            (_, Some(before))
-                if is_built_from(before, &context.pipeline, &inputs)? && is_as_built(before, &place, executor)? =>
-            {
-                next.action = without_plan(before, &context.pipeline);
-            }
+        let built = match &before {
+            Some(before) if is_built_from(before, &context.pipeline, &inputs)? => Some(before),
+            _ => None,
+        };
+        if let Some(built) = built {
+            let digests = ShardDigests::open(&place.work);
+            let altered = digests.find_damaged(digests.files_of(built), executor)?;
+            next.altered_files = altered.into_iter().map(|file| file.path).collect();
+        }
+        match (&work, built) {
+            (_, Some(built)) if next.altered_files.is_empty() => next.action = without_plan(built, &context.pipeline),
             (Some(work), _) => next.look_for_plan(work, &inputs),
             (None, _) => {}
         }
@@ -126,12 +135,6 @@ fn is_built_from(dataset: &DatasetReader, pipeline: &Pipeline, inputs: &InputCha
     let facts = dataset.build_facts().ok().flatten();
     let known = facts.zip(inputs.keys);
     known.map_or(Ok(false), |(facts, keys)| is_current(&facts, dataset, pipeline, keys))
-}
-
-/// Whether all files that its manifest names are those that it names.
-fn is_as_built(dataset: &DatasetReader, place: &OutputPlace, executor: Executor<'_>) -> Result<bool, EngineError> {
-    let files = StatedShard::all_of(dataset);
-    Ok(ShardDigests::open(&place.work).find_damaged(files, executor)?.is_empty())
 }
 
 fn changed_media(context: &Context, inputs: &InputChanges) -> Vec<ChangedMediaOfSource> {

@@ -8,8 +8,7 @@
 //! One pack is in memory at a time. Token ids that shards do not hold are made again, with the tokenizer of the dataset.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, Progress, Step};
@@ -20,6 +19,7 @@ use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError}
 use serde_json::json;
 
 use crate::error::EngineError;
+use crate::export_files::{ExportFile, ExportFiles, pack_file};
 use crate::exported::{Exported, FrameSize, images_of};
 use crate::pack_reader::PackReader;
 
@@ -29,7 +29,7 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Writes packs with their contents to a directory.
 pub(crate) fn write_packed_parquet(
     dataset: &DatasetReader,
-    staged: &Path,
+    files: &mut ExportFiles,
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let reader = PackReader::open(dataset)?;
@@ -39,7 +39,7 @@ pub(crate) fn write_packed_parquet(
         DeliveredSize::Original => FrameSize::Own,
     };
     let mut done = Exported::default();
-    let mut files = PackFiles { directory: staged, open: None, num_files: 0, num_bytes: 0 };
+    let mut files = PackFiles { files, open: None, num_files: 0 };
     progress.start(Step::Export, dataset.manifest().total.num_samples);
     for pack in reader.packs()? {
         let pack = pack?;
@@ -53,7 +53,7 @@ pub(crate) fn write_packed_parquet(
         done.num_images += samples.iter().map(|sample| sample.images.len() as u64).sum::<u64>();
         progress.advance(samples.len() as u64, samples.len() as u64);
     }
-    done.num_bytes = files.finish()?;
+    files.close()?;
     progress.finish(Step::Export);
     Ok(done)
 }
@@ -65,16 +65,14 @@ fn in_shard(path: &Path) -> impl FnOnce(ShardError) -> EngineError + use<> {
 
 /// Files of packed Parquet, of which one is written at a time.
 struct PackFiles<'a> {
-    directory: &'a Path,
+    files: &'a mut ExportFiles,
     open: Option<PackFile>,
     num_files: u32,
-    /// Of those that are finished.
-    num_bytes: u64,
 }
 
 struct PackFile {
     path: PathBuf,
-    writer: PackedTableWriter,
+    writer: PackedTableWriter<ExportFile>,
     /// Of images and ids.
     num_bytes: u64,
 }
@@ -92,40 +90,32 @@ impl PackFiles<'_> {
     }
 
     fn create(&mut self) -> Result<PackFile, EngineError> {
-        let path = self.directory.join(format!("packs-{:06}.parquet", self.num_files));
+        let file = self.files.start(&pack_file(self.num_files))?;
         self.num_files += 1;
-        let file = File::create(&path).map_err(FileError::write(&path))?;
-        let sink = Box::new(BufWriter::with_capacity(1 << 20, file));
-        let writer = PackedTableWriter::create(sink).map_err(in_shard(&path))?;
+        let path = file.path().to_owned();
+        let writer = PackedTableWriter::create(file).map_err(in_shard(&path))?;
         Ok(PackFile { path, writer, num_bytes: 0 })
     }
 
+    /// Finishes the file that is written, if there is one.
     fn close(&mut self) -> Result<(), EngineError> {
         if let Some(PackFile { path, writer, .. }) = self.open.take() {
-            writer.finish().map_err(in_shard(&path))?;
-            self.num_bytes += path.metadata().map_err(FileError::read(&path))?.len();
+            self.files.add(writer.finish().map_err(in_shard(&path))?)?;
         }
         Ok(())
-    }
-
-    /// Finishes the last file; returns the size of all.
-    fn finish(mut self) -> Result<u64, EngineError> {
-        self.close()?;
-        Ok(self.num_bytes)
     }
 }
 
 /// Writes the packs of a dataset of texts as XTuner's preset packs, over a JSONL file of their samples in order.
 pub(crate) fn write_xtuner_packs(
     dataset: &DatasetReader,
-    (staged, path_prefix): (&Path, &str),
+    (files, path_prefix): (&mut ExportFiles, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let reader = PackReader::open(dataset)?;
     let mut done = Exported::default();
     let (mut boundaries, mut rows, mut num_samples) = (vec![0_i64], Vec::new(), 0_i64);
-    let path = staged.join("data.jsonl");
-    let mut lines = BufWriter::new(File::create(&path).map_err(FileError::write(&path))?);
+    let mut lines = files.start("data.jsonl")?;
     progress.start(Step::Export, dataset.manifest().total.num_samples);
     for pack in reader.packs()? {
         let samples = reader.samples(&pack?)?;
@@ -137,23 +127,17 @@ pub(crate) fn write_xtuner_packs(
             let num_tokens = i64::try_from(sample.cost.num_tokens()).unwrap_or(i64::MAX);
             rows.extend([0, num_samples, -1, -1, 0, num_tokens]);
             num_samples += 1;
-            writeln!(lines, "{}", xtuner_line(sample)).map_err(FileError::write(&path))?;
+            writeln!(lines, "{}", xtuner_line(sample)).map_err(FileError::write(lines.path()))?;
         }
         boundaries.push(num_samples);
         done.num_records += 1;
         progress.advance(samples.len() as u64, samples.len() as u64);
     }
-    lines.flush().map_err(FileError::write(&path))?;
+    files.add(lines)?;
     let num_packs = boundaries.len();
-    write_npy(&staged.join("boundaries.npy"), &boundaries, &format!("({num_packs},)"))?;
-    write_npy(&staged.join("samples.npy"), &rows, &format!("({num_samples}, 6)"))?;
-    let paths = staged.join("paths.json");
-    let text = json!([format!("{path_prefix}data.jsonl")]).to_string();
-    File::create(&paths).and_then(|mut file| file.write_all(text.as_bytes())).map_err(FileError::write(&paths))?;
-    for name in ["data.jsonl", "boundaries.npy", "samples.npy", "paths.json"] {
-        let path = staged.join(name);
-        done.num_bytes += path.metadata().map_err(FileError::read(&path))?.len();
-    }
+    files.write("boundaries.npy", &npy(&boundaries, &format!("({num_packs},)")))?;
+    files.write("samples.npy", &npy(&rows, &format!("({num_samples}, 6)")))?;
+    files.write("paths.json", json!([format!("{path_prefix}data.jsonl")]).to_string().as_bytes())?;
     progress.finish(Step::Export);
     Ok(done)
 }
@@ -172,8 +156,8 @@ fn xtuner_line(sample: &Sample) -> String {
     format!("{{\"id\": \"{}\", \"messages\": [{}]}}", sample.id, turns.collect::<Vec<_>>().join(", "))
 }
 
-/// Writes an array of 64-bit integers as NumPy's format, version 1.0.
-fn write_npy(path: &Path, values: &[i64], shape: &str) -> Result<(), EngineError> {
+/// An array of 64-bit integers in NumPy's format, version 1.0.
+fn npy(values: &[i64], shape: &str) -> Vec<u8> {
     let mut header = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}");
     // Magic, version and length of the header take 10 bytes; all together are a multiple of 64, with a newline at the end.
     let padding = (64 - (10 + header.len() + 1) % 64) % 64;
@@ -183,6 +167,5 @@ fn write_npy(path: &Path, values: &[i64], shape: &str) -> Result<(), EngineError
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    let written = File::create(path).and_then(|mut file| file.write_all(&bytes));
-    Ok(written.map_err(FileError::write(path))?)
+    bytes
 }

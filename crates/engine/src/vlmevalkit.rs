@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
-use manyframe_base::{Progress, write_atomic};
+use manyframe_base::Progress;
 use manyframe_dataset::{DatasetReader, NeedleEntry};
 
 use crate::error::EngineError;
+use crate::export_files::ExportFiles;
 use crate::exported::Exported;
 use crate::needle_export::{for_each_sample, questions};
 use crate::needle_files::NeedleFiles;
@@ -34,13 +34,13 @@ const MISSING: [&str; 19] = [
 /// [`EngineError::NoQuestions`] if there are none with options, and if files cannot be read or written.
 pub(crate) fn write_vlmevalkit(
     dataset: &DatasetReader,
-    output: (&Path, &str),
+    (output, prefix): (&mut ExportFiles, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let questions = questions(dataset)?;
     let num_options = questions.values().map(|entry| entry.question.options.len()).max().unwrap_or(0);
     let is_uniform = questions.values().all(|entry| entry.question.options.len() == num_options);
-    let mut files = NeedleFiles::of(output);
+    let mut files = NeedleFiles::of((output, prefix));
     for_each_sample(dataset, progress, |sample| match questions.get(&sample.id) {
         Some(entry) => files.add_images(&entry.question.visuals, &sample),
         None => Ok(()),
@@ -66,9 +66,9 @@ pub(crate) fn write_vlmevalkit(
         _ = writeln!(text, "{}", cells.join("\t"));
         num_records += 1;
     }
-    write_atomic(&output.0.join(VLMEVALKIT_FILE), text.as_bytes())?;
-    let num_bytes = files.done.num_bytes + text.len() as u64;
-    Ok(Exported { num_records, num_bytes, ..files.done })
+    let exported = Exported { num_records, ..files.done };
+    output.write(VLMEVALKIT_FILE, text.as_bytes())?;
+    Ok(exported)
 }
 
 /// Numbers of groups in the order in which their questions come, and how many of each there were.

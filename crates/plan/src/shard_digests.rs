@@ -1,8 +1,9 @@
 //! Whether shards of a dataset, and the tables beside them, are those that its manifest names. What is reused, replayed or exported is
 //! copied into new files, and damage would be covered by their digests.
 //!
-//! A file is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps those of its
-//! own files, so that the next one reads none. Files at stores are not looked at: stores compare digests themselves.
+//! A file that is as stated is read once for that, and then as long as its identity stays what it was (`WORK/shards.json`). A build keeps
+//! those of its own files, so that the next one reads none. Of files that no manifest names, such as the data card, what it kept is all
+//! that states a digest. Files at stores are not looked at: stores compare digests themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,13 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use manyframe_base::files::{json_text, write_unflushed};
 use manyframe_base::{Executor, FileAccess, FileError, is_url};
 use manyframe_core::Digest;
-use manyframe_dataset::{DatasetReader, named_files};
+use manyframe_dataset::{DatasetReader, Manifest, named_files};
 use manyframe_media::MediaIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
 
-/// A shard, or a table beside it, and the digest that a manifest states of it.
+/// A shard, or a file beside it, and the digest that a manifest or its build states of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedShard {
     /// Its file.
@@ -28,10 +29,10 @@ pub struct StatedShard {
 }
 
 impl StatedShard {
-    /// All files that the manifest of a dataset names.
-    pub fn all_of(dataset: &DatasetReader) -> Vec<Self> {
-        let named = named_files(dataset.manifest()).into_iter();
-        named.map(|(path, stated)| Self { path: dataset.storage().full_path(&path), digest: stated.digest }).collect()
+    /// All files that a manifest names, at their full paths.
+    pub fn all_of(manifest: &Manifest, full_path: impl Fn(&str) -> PathBuf) -> Vec<Self> {
+        let named = named_files(manifest).into_iter();
+        named.map(|(path, stated)| Self { path: full_path(&path), digest: stated.digest }).collect()
     }
 }
 
@@ -76,6 +77,17 @@ impl ShardDigests {
         Self { path, known: Mutex::new(known) }
     }
 
+    /// All files that the manifest of a dataset names, and what its build kept of others in it.
+    pub fn files_of(&self, dataset: &DatasetReader) -> Vec<StatedShard> {
+        let location = dataset.location();
+        let known = self.lock();
+        let kept = known.range(location.to_owned()..).take_while(|(path, _)| path.starts_with(location));
+        let mut files: BTreeMap<PathBuf, Digest> = kept.map(|(path, known)| (path.clone(), known.digest)).collect();
+        let named = StatedShard::all_of(dataset.manifest(), |path| dataset.storage().full_path(path));
+        files.extend(named.into_iter().map(|StatedShard { path, digest }| (path, digest)));
+        files.into_iter().map(|(path, digest)| StatedShard { path, digest }).collect()
+    }
+
     /// Those of some files on this machine that have other bytes than stated, and keeps what was read for that. What cannot be read is left
     /// to whoever needs it.
     ///
@@ -108,20 +120,24 @@ impl ShardDigests {
 
     /// Whether a file on this machine has other bytes than stated.
     pub fn is_damaged(&self, file: &StatedShard) -> bool {
-        !is_url(&file.path) && self.of(&file.path).is_some_and(|found| found != file.digest)
+        !is_url(&file.path) && self.is_as_stated(file).is_some_and(|is_as_stated| !is_as_stated)
     }
 
-    fn of(&self, path: &Path) -> Option<Digest> {
+    /// `None` if it cannot be read.
+    fn is_as_stated(&self, StatedShard { path, digest }: &StatedShard) -> Option<bool> {
         let MediaIdentity(identity) = MediaIdentity::of_file(&FileAccess::default(), path).ok()?;
         let known = self.lock().get(path).copied();
-        if let Some(KnownShard { digest, .. }) = known.filter(|known| known.identity == identity) {
-            return Some(digest);
+        if let Some(known) = known.filter(|known| known.identity == identity) {
+            return Some(known.digest == *digest);
         }
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(File::open(path).ok()?).ok()?;
-        let digest = Digest(*hasher.finalize().as_bytes());
-        self.lock().insert(path.to_owned(), KnownShard { identity, digest });
-        Some(digest)
+        let is_as_stated = hasher.finalize().as_bytes() == &digest.0;
+        // What a damaged file has now takes the place of nothing that is kept.
+        if is_as_stated {
+            self.lock().insert(path.to_owned(), KnownShard { identity, digest: *digest });
+        }
+        Some(is_as_stated)
     }
 
     /// Keeps what is known of shards that are still there.

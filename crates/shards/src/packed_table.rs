@@ -53,17 +53,17 @@ pub struct PackedRow<'r> {
 }
 
 /// Writes packs to a Parquet file, a row group each.
-pub struct PackedTableWriter {
-    table: TableWriter<PackedTable, Box<dyn Write + Send>>,
+pub struct PackedTableWriter<W: Write + Send> {
+    table: TableWriter<PackedTable, W>,
 }
 
-impl PackedTableWriter {
+impl<W: Write + Send> PackedTableWriter<W> {
     /// Starts a file.
     ///
     /// # Errors
     ///
     /// If the sink fails.
-    pub fn create(sink: Box<dyn Write + Send>) -> Result<Self, ShardError> {
+    pub fn create(sink: W) -> Result<Self, ShardError> {
         let options = TableOptions { descriptions: Descriptions::Kept, ..TableOptions::default() };
         let table = TableWriter::with_options(sink, &options);
         Ok(Self { table: table.map_err(|source| ShardError::WriteTable { source })? })
@@ -93,14 +93,15 @@ impl PackedTableWriter {
         written.map_err(|source| ShardError::WriteTable { source })
     }
 
-    /// Writes the end of the file, and flushes it.
+    /// Writes the end of the file, and flushes it; returns what it was written to.
     ///
     /// # Errors
     ///
     /// If the sink fails.
-    pub fn finish(self) -> Result<(), ShardError> {
+    pub fn finish(self) -> Result<W, ShardError> {
         let mut sink = self.table.finish().map_err(|source| ShardError::WriteTable { source })?;
-        sink.flush().map_err(|source| ShardError::Write { source })
+        sink.flush().map_err(|source| ShardError::Write { source })?;
+        Ok(sink)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The questions of `init --interactive`: each has an answer already, which an empty line takes.
 
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use manyframe_plan::Survey;
@@ -9,6 +9,7 @@ use manyframe_vision::Family;
 
 use super::choice::Choice;
 use super::describe::description;
+use crate::commands::location::absolute;
 
 /// Asks which of the sources to take, and for which model.
 pub(super) fn ask(found: &mut Survey, choice: &mut Choice) -> Result<()> {
@@ -39,7 +40,7 @@ pub(super) fn ask(found: &mut Survey, choice: &mut Choice) -> Result<()> {
     })?;
     choice.tokenizer = match answer.as_str() {
         "" => None,
-        path => Some(std::path::absolute(path)?),
+        path => Some(absolute(Path::new(path))?),
     };
     Ok(())
 }

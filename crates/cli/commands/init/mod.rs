@@ -23,6 +23,7 @@ use self::choice::Choice;
 use self::describe::{description, identifier, shown_paths};
 use self::draft::Draft;
 use crate::args::{Global, InitArguments};
+use crate::commands::location::absolute;
 use crate::exit::UsageError;
 use crate::output;
 use crate::table::plural;
@@ -43,11 +44,11 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
     if let Some(absent) = arguments.paths.iter().find(|path| path.symlink_metadata().is_err()) {
         return Err(UsageError(format!("there is nothing at {}", absent.display())).into());
     }
-    let paths = arguments.paths.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+    let paths = arguments.paths.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
     let mut found = survey(&paths).with_context(|| format!("cannot look at {}", shown_paths(&arguments.paths)))?;
     let name = dataset_name(&paths);
     // What an earlier file of init built is no source of the next one.
-    let output = std::path::absolute(Path::new("out").join(&name))?;
+    let output = absolute(&Path::new("out").join(&name))?;
     found.datasets.retain(|dataset| *dataset != output);
     let mut report = String::new();
     report_unread(&mut report, &found);
@@ -66,7 +67,7 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
             return Err(UsageError("nothing is left to build a dataset of".to_owned()).into());
         }
     }
-    let here = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+    let here = absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let text = Draft { here: &here, choice: &choice, found: &found }.text(&name);
     write_new(file, &text)?;
     report_found(&mut report, &found, &choice);

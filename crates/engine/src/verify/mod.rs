@@ -12,6 +12,7 @@
 //! That holds for sources that changed since the build, too: what they lead to now says nothing about the dataset.
 
 mod account;
+pub(crate) mod export;
 mod files;
 mod findings;
 mod guard;
@@ -76,6 +77,8 @@ pub struct Verification {
     pub num_tokenized: u64,
     /// Records in the ledger.
     pub num_records: u64,
+    /// Files of an export that were compared with the list beside them. The other numbers are those of datasets.
+    pub num_files: u64,
 }
 
 /// Machines that examine the shards of a dataset.
