@@ -17,10 +17,10 @@ fn built(formats: &str) -> (Workshop, Built) {
     let head = format!("[output]\nformats = {formats}\n[format]\n");
     workshop.head = workshop.head.replace("[format]\n", &head);
     workshop.head.push_str(
-        "[pack]\nmax_tokens = 4000\nranks = 2\nsequence_parallel = \"zigzag:2\"\naudit = \"concat\"\nseed = 5\n",
+        "[tiles]\nedge_px = 56\n[pack]\nmax_tokens = 4000\nranks = 2\nsequence_parallel = \"zigzag:2\"\naudit = \"concat\"\nseed = 5\n",
     );
     for number in 0..8 {
-        workshop.write(&format!("media/{number}.jpg"), photo(number, 500, 400));
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 100, 80));
         workshop.write(&format!("media/clip/{number}.jpg"), photo(20 + number, 64, 48));
     }
     let said = |id: &str, question: &str| {
@@ -421,7 +421,7 @@ fn sources_that_changed_since_the_build_are_no_fault_of_the_dataset() {
     fs::remove_file(workshop.path("media/2.jpg")).unwrap();
     workshop.write("media/2.jpg", bytes);
     assert!(verify(&[], 0).starts_with("ok: "));
-    workshop.write("media/2.jpg", photo(77, 500, 400));
+    workshop.write("media/2.jpg", photo(77, 100, 80));
     fs::remove_file(workshop.path("media/4.jpg")).unwrap();
     let text = verify(&[], 1);
     assert!(

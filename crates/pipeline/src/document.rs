@@ -142,6 +142,17 @@ impl Node {
         (rest, taken.map(|entry| entry.node))
     }
 
+    /// The table without the value at a path of keys.
+    pub(crate) fn without_path(&self, path: &[String]) -> Node {
+        let mut rest = self.clone();
+        let Some((last, holders)) = path.split_last() else { return rest };
+        let holder = holders.iter().try_fold(&mut rest, |node, key| node.get_mut(key));
+        if let Some(Node { kind: NodeKind::Table(entries), .. }) = holder {
+            entries.remove(last);
+        }
+        rest
+    }
+
     /// The elements, if this is an array.
     pub(crate) fn elements(&self) -> Option<&[Node]> {
         if let NodeKind::Array(elements) = &self.kind { Some(elements) } else { None }

@@ -60,6 +60,10 @@ const LISTS: &[&str] = &[
     "source.questions",
 ];
 
+/// Tables, and a setting, of which an error can be about the whole: one of several forms, a table in place of a list, and what the
+/// needles of a source have to be.
+const AS_A_WHOLE: &[&str] = &["format.template.jinja.answers", "source.join", "source.needles.interval_s"];
+
 /// In place of a value.
 const PLACE: &str = "@@";
 
@@ -162,10 +166,13 @@ fn a_value_of_another_kind_is_an_error_of_its_setting() {
             if EMPTY.contains(&odd) {
                 continue;
             }
-            let is_named = |said: &String| said.contains(key) || path.get(1).is_some_and(|table| said.contains(table));
-            // A table in a table is shown as a whole, at its own line, but for what no setting takes.
+            let (table, _) = name.rsplit_once('.').unwrap_or_default();
+            let named = if AS_A_WHOLE.contains(&table) || AS_A_WHOLE.contains(&name.as_str()) { &path[1] } else { key };
+            let is_named = |said: &String| said.contains(named);
             let is_at_line = |said: &String| {
-                (path.len() > 2 && !UNFIT.contains(&odd)) || said.starts_with(&format!("p.toml:{line}:"))
+                // The header of the table is the line before.
+                let lines = if named == key { line..=line } else { line - 1..=line };
+                lines.into_iter().any(|line| said.starts_with(&format!("p.toml:{line}:")))
             };
             let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
             assert!(said.iter().any(|said| is_named(said) && is_at_line(said)), "{name} = {odd}: {said:?}");

@@ -87,11 +87,6 @@ impl Problem {
         Self::new(ValueLocation::File { line: 1, column: 1 }, message).in_file(&path.display().to_string())
     }
 
-    /// The same at the place of a part of the value.
-    pub(crate) fn at(self, location: ValueLocation) -> Self {
-        Self { location, ..self }
-    }
-
     pub(crate) fn with_value(mut self, value: &str) -> Self {
         let mut shown: String = value.chars().take(80).collect();
         if shown.len() < value.len() {

@@ -99,31 +99,49 @@ impl TableSchema {
     fn check<T: DeserializeOwned>(&self, key: &str, entry: &TableEntry, at: &str) -> Result<Value, Problem> {
         let property = self.properties.get(key).ok_or_else(|| self.unknown_key(key, entry, at))?;
         let value = entry.node.to_json();
-        let wrong = |reason: &str| {
-            Problem::new(entry.node.location.clone(), &format!("{}: {reason}", path_of(at, key)))
-                .with_value(&shown(&entry.node))
-                .with_allowed(&self.allowed_for(key))
-        };
+        let wrong = |inner: &Node, reason: &str| self.wrong(Setting { key, property, at }, &entry.node, inner, reason);
         if let Some((node, NodeKind::Unfit { written, what })) = entry.node.unfit().map(|node| (node, &node.kind)) {
-            return Err(wrong(&format!("{written} is {what}")).at(node.location.clone()));
+            return Err(wrong(node, &format!("{written} is {what}")));
         }
         // To serde, a list is a table, too, whose values have no keys.
         if let Some(list) = self.list_for_table(property, &entry.node) {
-            return Err(wrong("a list was found, expected a table").at(list.location.clone()));
+            return Err(wrong(list, "a list was found, expected a table"));
         }
         if let Some(reason) = self.out_of_range(property, &value) {
-            return Err(wrong(&reason));
+            return Err(wrong(&entry.node, &reason));
         }
         let mut alone = Map::new();
         // Required keys have no default. Placeholders for them let each key be tried alone.
         for other in self.required.iter().filter(|other| *other != key) {
             alone.insert(other.clone(), self.placeholder(other));
         }
-        alone.insert(key.to_owned(), value.clone());
-        match serde_json::from_value::<T>(Value::Object(alone)) {
-            Ok(_) => Ok(value),
-            Err(error) => Err(wrong(&self.reason(&error.to_string(), property, &value))),
-        }
+        let fault = |node: &Node| {
+            let mut table = alone.clone();
+            table.insert(key.to_owned(), node.to_json());
+            serde_json::from_value::<T>(Value::Object(table)).err().map(|error| error.to_string())
+        };
+        let Some(error) = fault(&entry.node) else { return Ok(value) };
+        let blamed = blamed(&entry.node, &error, &fault);
+        let inner = entry.node.at(&blamed).unwrap_or(&entry.node);
+        let property = self.property_at(property, &blamed).unwrap_or(property);
+        Err(wrong(inner, &self.reason(&error, property, &inner.to_json())))
+    }
+
+    /// The problem of a value in a setting, which may be a table.
+    fn wrong(&self, Setting { key, property, at }: Setting<'_>, node: &Node, inner: &Node, reason: &str) -> Problem {
+        let path = path_to(node, inner).unwrap_or_default();
+        let property = self.property_at(property, &path).unwrap_or(property);
+        let name = path.iter().fold(path_of(at, key), |name, key| path_of(&name, key));
+        let inner = node.at(&path).unwrap_or(node);
+        let problem = Problem::new(inner.location.clone(), &format!("{name}: {reason}"));
+        problem.with_value(&shown(inner)).with_allowed(&self.allowed(property))
+    }
+
+    /// The schema of a setting in a table.
+    fn property_at<'s>(&'s self, property: &'s Value, path: &[String]) -> Option<&'s Value> {
+        path.iter().try_fold(property, |property, key| {
+            self.forms(property).into_iter().find_map(|form| form.get("properties")?.get(key))
+        })
     }
 
     /// The first list in a value that stands where a table has to be.
@@ -264,7 +282,10 @@ impl TableSchema {
 
     /// What a key accepts: its choices or type, its range, and its description.
     fn allowed_for(&self, key: &str) -> String {
-        let Some(property) = self.properties.get(key) else { return String::new() };
+        self.properties.get(key).map(|property| self.allowed(property)).unwrap_or_default()
+    }
+
+    fn allowed(&self, property: &Value) -> String {
         let schema = self.resolve(property);
         let choices = self.choices(property).iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", ");
         let mut allowed = match (choices.is_empty(), self.types(schema)) {
@@ -315,6 +336,52 @@ impl TableSchema {
             }
         };
         types.join(" or ")
+    }
+}
+
+/// A setting that is checked: its key, its schema, and the table that it is in.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    key: &'a str,
+    property: &'a Value,
+    at: &'a str,
+}
+
+/// The path in a table to the innermost setting without which it has not this fault. Empty if there is none, or several are.
+fn blamed(node: &Node, error: &str, fault: &dyn Fn(&Node) -> Option<String>) -> Vec<String> {
+    /// Tables with more keys are no tables of settings.
+    const MOST_KEYS: usize = 100;
+    // What is missing is in no setting, and these name the key themselves.
+    if ["missing field ", "unknown "].iter().any(|start| error.starts_with(start)) {
+        return Vec::new();
+    }
+    let mut path = Vec::new();
+    while let Some(entries) = node.at(&path).and_then(Node::entries).filter(|entries| entries.len() <= MOST_KEYS) {
+        let faults = entries.keys().map(|key| {
+            let inner: Vec<String> = path.iter().chain([key]).cloned().collect();
+            let fault = fault(&node.without_path(&inner));
+            (inner, fault)
+        });
+        let changed: Vec<_> = faults.filter(|(_, fault)| fault.as_deref() != Some(error)).collect();
+        let mended: Vec<_> = changed.iter().filter(|(_, fault)| fault.is_none()).collect();
+        let (([(found, _)], _) | (_, [(found, _)])) = (&changed[..], &mended[..]) else { break };
+        path.clone_from(found);
+    }
+    path
+}
+
+/// The keys that lead from a table to a value in it, or to the list that holds it.
+fn path_to(node: &Node, inner: &Node) -> Option<Vec<String>> {
+    if std::ptr::eq(node, inner) {
+        return Some(Vec::new());
+    }
+    match &node.kind {
+        NodeKind::Table(entries) => entries.iter().find_map(|(key, entry)| {
+            let rest = path_to(&entry.node, inner)?;
+            Some(std::iter::once(key.clone()).chain(rest).collect())
+        }),
+        NodeKind::Array(items) => items.iter().any(|item| path_to(item, inner).is_some()).then(Vec::new),
+        NodeKind::Scalar(_) | NodeKind::Unfit { .. } => None,
     }
 }
 

@@ -410,3 +410,14 @@ fn what_a_shell_would_fill_in_is_an_error() {
     let found = check_with(GOOD, &["data=~/data"]).unwrap_err().join("\n");
     assert!(found.contains("--set data: \"~\" is not filled in"), "{found}");
 }
+
+#[test]
+fn a_wrong_value_in_an_inner_table_is_an_error_of_its_own_setting() {
+    let with = |settings: &str| problems(&format!("{GOOD}[model]\nfamily = \"qwen3-vl\"\n[model.video]\n{settings}\n"));
+    let found = with("min_frames = 4\nmax_pixels = true\nmax_frames = 8").join("\n");
+    assert!(found.starts_with("dir/p.toml:19:") && found.contains("model.video.max_pixels: true was found"), "{found}");
+    assert!(found.contains("value:   true") && found.contains("allowed: a whole number"), "{found}");
+    // Two with the same fault are shown together.
+    let found = with("min_frames = true\nmax_frames = true").join("\n");
+    assert!(found.contains("model.video: true was found"), "{found}");
+}

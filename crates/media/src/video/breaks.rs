@@ -5,10 +5,13 @@
 
 use std::io;
 
+use ffmpeg_next::codec::Id;
+
 use super::asf::is_asf_broken;
 use super::ending::{KEY_MARK, MATROSKA_CLUSTER, MATROSKA_SEGMENT, ivf_header_bytes, read_element, read_key};
 use super::flv::is_flv_broken;
-use super::hevc::lacks_pictures;
+use super::h264;
+use super::hevc;
 use super::input::ByteSource;
 use super::ogg::is_ogg_broken;
 use super::program::{Program, walk_program};
@@ -30,9 +33,9 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// Bytes at the start of a file by which its container is known.
 const HEAD_BYTES: usize = 512;
 
-/// Whether a part of the file is damaged or missing, as far as its container can tell. Where several recordings are joined, the numbers
-/// of packets start again in each.
-pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool> {
+/// Whether a part of the file is damaged or missing, as far as its container, or the codec of a bare stream, can tell. Where several
+/// recordings are joined, the numbers of packets start again in each.
+pub(super) fn is_broken(source: &ByteSource, codec: Id, is_joined: bool) -> io::Result<bool> {
     let mut head = [0; HEAD_BYTES];
     source.read_at(0, &mut head)?;
     match head {
@@ -45,8 +48,17 @@ pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool
         [0x06, 0x0e, 0x2b, 0x34, ..] => is_mxf_broken(source),
         [b'D', b'K', b'I', b'F', ..] => is_ivf_broken(source),
         [0, 0, 1, 0xba, ..] => Ok(walk_program(source)? == Program::Lost),
-        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Ok(has_hole(source)? || lacks_pictures(source)?),
+        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Ok(has_hole(source)? || lacks_pictures(source, codec)?),
         _ => TransportForm::of(&head).map_or(Ok(false), |form| form.is_broken(source, is_joined)),
+    }
+}
+
+/// Whether the pictures of a bare stream say that others are missing.
+fn lacks_pictures(source: &ByteSource, codec: Id) -> io::Result<bool> {
+    match codec {
+        Id::H264 => h264::lacks_pictures(source),
+        Id::HEVC => hevc::lacks_pictures(source),
+        _ => Ok(false),
     }
 }
 

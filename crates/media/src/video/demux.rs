@@ -423,7 +423,7 @@ impl Demuxer {
     /// Whether a part of the file is damaged or missing, as far as its container can tell.
     pub(super) fn is_broken(&self) -> Result<bool, MediaError> {
         let unreadable = |error| MediaError::storage(self.source.file.path(), error);
-        is_broken(&self.source, self.is_joined).map_err(unreadable)
+        is_broken(&self.source, self.codec(), self.is_joined).map_err(unreadable)
     }
 
     /// The number of packets that the header states, where it counts them.

@@ -8,15 +8,7 @@ use std::io;
 
 use super::bits::Bits;
 use super::input::ByteSource;
-
-/// Bytes that are read at once.
-const CHUNK_BYTES: usize = 1 << 16;
-
-/// Bytes of a unit that hold what is read of it.
-const HEAD_BYTES: usize = 128;
-
-/// What begins a unit.
-const START_CODE: [u8; 3] = [0, 0, 1];
+use super::units::visit_units;
 
 /// A step between pictures that is longer than this many usual ones has room for another.
 const LONGEST_STEP: i64 = 2;
@@ -24,24 +16,9 @@ const LONGEST_STEP: i64 = 2;
 /// Whether the order of pictures has gaps.
 pub(super) fn lacks_pictures(source: &ByteSource) -> io::Result<bool> {
     let mut order = PictureOrder::default();
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut start = 0;
-    loop {
-        let num_bytes = source.read_at(start, &mut buffer)?;
-        let (filled, _) = buffer.split_at(num_bytes);
-        let is_end = num_bytes < CHUNK_BYTES;
-        // What is cut off here is whole in the next chunk.
-        let last = if is_end { num_bytes } else { CHUNK_BYTES - HEAD_BYTES };
-        for at in memchr::memmem::find_iter(filled, &START_CODE).take_while(|at| *at < last) {
-            let unit = filled.get(at + START_CODE.len()..).unwrap_or_default();
-            let _not_understood = order.add(unit.get(..HEAD_BYTES - START_CODE.len()).unwrap_or(unit));
-        }
-        if is_end {
-            order.end_sequence();
-            return Ok(order.has_gap);
-        }
-        start += last as u64;
-    }
+    visit_units(source, |unit| _ = order.add(unit))?;
+    order.end_sequence();
+    Ok(order.has_gap)
 }
 
 /// The pictures of a stream in their order.

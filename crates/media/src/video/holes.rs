@@ -11,6 +11,7 @@ use manyframe_core::{RejectCode, Rejection};
 use memchr::memmem;
 
 use super::gif_pixels::lacks_pixels;
+use super::units::{Framing, sized_units};
 use crate::decode::check_pixels;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -30,10 +31,10 @@ const AV1_PADDING: u8 = 15;
 /// Whether a packet has zeros inside that no encoder writes. `headers` are those that the container keeps apart from packets.
 pub(super) fn has_hole(codec: Id, headers: &[u8], packet: &[u8]) -> bool {
     match codec {
-        Id::H264 | Id::HEVC => match (prefix_bytes(codec, headers), headers) {
-            (Some(num_bytes), _) => prefixed_units(packet, num_bytes).any(is_no_unit),
-            (None, [] | [0, 0, 1, ..] | [0, 0, 0, 1, ..]) => has_zeros_before_data(packet, 3),
-            (None, _) => false,
+        Id::H264 | Id::HEVC => match Framing::of(codec, headers) {
+            Framing::Sizes(size_bytes) => sized_units(packet, size_bytes).any(is_no_unit),
+            Framing::StartCodes => has_zeros_before_data(packet, 3),
+            Framing::Unknown => false,
         },
         Id::VP8 | Id::VP9 => has_many_zeros(packet),
         Id::AV1 => av1_units(packet).any(has_many_zeros),
@@ -68,24 +69,6 @@ fn has_misplaced_blocks(packet: &[u8]) -> bool {
     };
     let blocks = packet.as_chunks::<BLOCK_BYTES>().0.iter().enumerate();
     blocks.into_iter().any(|(place, block)| block[0] >> 5 != kind(place))
-}
-
-/// Bytes of the sizes before units; `None` if start codes are between them (ISO/IEC 14496-15, sections 5.3.3.1 and 8.3.3.1).
-fn prefix_bytes(codec: Id, headers: &[u8]) -> Option<usize> {
-    let position = if codec == Id::H264 { 4 } else { 21 };
-    let flags = *headers.get(position).filter(|_| headers.starts_with(&[1]))?;
-    Some(usize::from(flags & 3) + 1)
-}
-
-/// The units of a packet, each after its size. Ends where a size is beyond the packet.
-fn prefixed_units(mut packet: &[u8], prefix_bytes: usize) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (size, rest) = packet.split_at_checked(prefix_bytes)?;
-        let num_bytes = size.iter().fold(0, |size: usize, byte| size << 8 | usize::from(*byte));
-        let (unit, rest) = rest.split_at_checked(num_bytes)?;
-        packet = rest;
-        Some(unit)
-    })
 }
 
 /// Whether bytes are none of a unit of H.264 or HEVC: after two zeros come at least three, but for zeros at the end.

@@ -6,6 +6,7 @@
 use ffmpeg_next::codec::Id;
 
 use super::bits::Bits;
+use super::h264::Sequence;
 
 /// Packets of other codecs that are smaller than this may repeat the frame before, and show nothing of their own.
 const LEAST_PACKET_BYTES: usize = 16;
@@ -169,50 +170,7 @@ pub(super) fn may_have_fields(extradata: &[u8]) -> bool {
             .filter_map(|start| stream.get(start + 3..))
             .find(|unit| unit.first().is_some_and(|kind| kind & 31 == SEQUENCE_PARAMETERS)),
     };
-    parameters.and_then(has_frames_only).is_some_and(|frames_only| !frames_only)
-}
-
-/// `frame_mbs_only_flag` of a sequence parameter set (H.264, section 7.3.2.1.1).
-fn has_frames_only(unit: &[u8]) -> Option<bool> {
-    const WITH_CHROMA_FORMAT: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-    let mut bits = Bits::of_unit(unit.get(1..)?);
-    let profile = bits.number(8)?;
-    bits.number(16)?;
-    bits.golomb()?;
-    if WITH_CHROMA_FORMAT.contains(&profile) {
-        let chroma_format = bits.golomb()?;
-        if chroma_format == 3 {
-            bits.number(1)?;
-        }
-        bits.golomb()?;
-        bits.golomb()?;
-        bits.number(1)?;
-        if bits.number(1)? == 1 {
-            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
-                if bits.number(1)? == 1 {
-                    bits.skip_scaling_list(if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => _ = bits.golomb()?,
-        1 => {
-            bits.number(1)?;
-            bits.golomb()?;
-            bits.golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.golomb()?;
-    bits.number(1)?;
-    bits.golomb()?;
-    bits.golomb()?;
-    Some(bits.number(1)? == 1)
+    parameters.and_then(Sequence::of_unit).is_some_and(|sequence| !sequence.is_frames_only)
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@
 
 use std::ops::Range;
 
-use ffmpeg_next::codec::packet::Flags;
+use ffmpeg_next::codec::Id;
+use ffmpeg_next::codec::packet::side_data::Type;
+use ffmpeg_next::codec::packet::{Flags, SideData};
 use ffmpeg_next::{Packet, frame};
 use manyframe_core::Digest;
 
@@ -24,6 +26,7 @@ use super::decoded::{Beginning, FrameDigest};
 use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer};
 use super::ffi;
+use super::h264::PictureNumbers;
 use super::holes::has_hole;
 use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::ByteSource;
@@ -124,6 +127,7 @@ struct Decoding<'i> {
     index: &'i VideoIndex,
     demuxer: Demuxer,
     decoder: StreamDecoder,
+    numbers: PictureNumbers,
     /// Whether frames to which no other refers can be left out.
     can_leave_out: bool,
     /// Number of packets decoded so far.
@@ -158,7 +162,11 @@ impl<'i> Decoding<'i> {
         let decoder = StreamDecoder::open(&demuxer, &index.packets, video.max_pixels)?;
         let can_leave_out = can_leave_out(demuxer.codec(), demuxer.extradata());
         let wanted = WantedFrames::new(index, missing);
-        Ok(Self { index, demuxer, decoder, can_leave_out, num_packets: 0, wanted })
+        let mut numbers = PictureNumbers::default();
+        if demuxer.codec() == Id::H264 {
+            numbers.add_headers(demuxer.extradata());
+        }
+        Ok(Self { index, demuxer, decoder, numbers, can_leave_out, num_packets: 0, wanted })
     }
 
     /// Whether packets can be left out: frames are identified by their packets, and the container supports seeking.
@@ -185,6 +193,7 @@ impl<'i> Decoding<'i> {
             state.awaited_key = Some(run.first);
             first = self.demuxer.seek_to_packet(&self.index.packets, run.first)?;
             state.is_distrusted = first.is_none();
+            self.numbers.begin();
         }
         let needed = self.wanted.missing_packets();
         // One packet more than needed: it may be the second field of the last frame.
@@ -201,7 +210,8 @@ impl<'i> Decoding<'i> {
             self.decoder.skip_unreferenced(self.can_leave_out && !is_needed);
             self.num_packets += 1;
             let is_expected = self.index.packets.get(position).is_some_and(|entry| entry.pts == packet.pts());
-            state.is_distrusted |= !is_expected || self.has_hole(&packet) || !self.decoder.send(packet, position);
+            state.is_distrusted |= !is_expected || self.has_hole(&packet) || self.follows_gap(&packet);
+            state.is_distrusted |= !self.decoder.send(packet, position);
             let is_received = self.decoder.receive(|frame| self.wanted.take_trusted(frame, &mut state, visit))?;
             state.is_distrusted |= !is_received;
         }
@@ -224,6 +234,7 @@ impl<'i> Decoding<'i> {
         let mut decoded = DecodedPackets::sound_before(first);
         let beginnings = closed_keyframes(&self.index.packets);
         let mut visited = Vec::new();
+        let mut gaps = Vec::new();
         let last = match (self.index.identity, self.wanted.missing_packets().last()) {
             (Identity::Packet, Some(last)) => last.saturating_add(MAX_FRAMES_HELD),
             _ => usize::MAX,
@@ -233,6 +244,9 @@ impl<'i> Decoding<'i> {
                 break;
             }
             let Some(packet) = self.demuxer.next_packet()? else { break };
+            if self.follows_gap(&packet) {
+                gaps.push(position);
+            }
             if position < first {
                 continue;
             }
@@ -244,7 +258,8 @@ impl<'i> Decoding<'i> {
             let is_sent = self.decoder.send(self.without_false_alarm(packet, position), position);
             let take = |frame: &frame::Video| {
                 let key = begins_at(frame, &beginnings);
-                if let Some(packet) = key.filter(|&key| decoded.is_sound_before(key, &self.index.packets)) {
+                let is_sound = |key: &usize| gaps.is_empty() && decoded.is_sound_before(*key, &self.index.packets);
+                if let Some(packet) = key.filter(is_sound) {
                     visit.settle(Some(Beginning { packet, num_frames: self.wanted.num_returned }));
                 }
                 decoded.add_frame(frame);
@@ -260,11 +275,29 @@ impl<'i> Decoding<'i> {
             visited.extend(self.wanted.take(frame, visit)?);
             Ok(())
         })?;
+        if self.numbers.have_gaps() {
+            for packet in gaps {
+                decoded.add_unsound(packet);
+            }
+        }
         Ok(decoded.num_damaged(&visited, &self.index.packets))
     }
 
     fn has_hole(&self, packet: &Packet) -> bool {
         has_hole(self.demuxer.codec(), self.demuxer.extradata(), packet.data().unwrap_or_default())
+    }
+
+    /// Whether pictures are missing before a packet that it, or those after it, refer to.
+    fn follows_gap(&mut self, packet: &Packet) -> bool {
+        if self.demuxer.codec() != Id::H264 {
+            return false;
+        }
+        let of_headers = |data: &SideData<'_>| data.kind() == Type::NewExtraData;
+        packet.side_data().filter(of_headers).for_each(|headers| self.numbers.add_headers(headers.data()));
+        if packet.is_key() {
+            self.numbers.begin();
+        }
+        self.numbers.add_packet(self.demuxer.extradata(), packet.data().unwrap_or_default())
     }
 
     /// Where transport streams are joined, the last packet of the first is called corrupt, because the next one does not

@@ -305,3 +305,59 @@ fn packets_of_real_media_that_do_not_follow_each_other_leave_a_trace() {
     let path = clips.make("b.rm", &format!("{PICTURE} -f lavfi -i sine=duration=5 -c:v rv10 -c:a ac3"));
     assert_eq!(noticed(&path), "");
 }
+
+/// A file without one of its packets, which are a whole picture each.
+fn without_packet(path: &Path, number: usize) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    let packet = index(path).unwrap().packets[number];
+    let start = packet.position as usize;
+    [&bytes[..start], &bytes[start + packet.num_bytes..]].concat()
+}
+
+#[test]
+fn a_picture_that_others_refer_to_leaves_a_trace_where_it_is_missing_from_h264() {
+    let clips = Clips::new();
+    for encoder in [
+        "-bf 0 -g 45",
+        "-bf 0 -g 45 -x264-params slices=3",
+        "-bf 0 -g 45 -x264-params tff=1",
+        "-bf 0 -g 45 -x264-params open-gop=1",
+    ] {
+        let path = clips.make("a.h264", &format!("{PICTURE} -c:v libx264 -pix_fmt yuv420p {encoder}"));
+        // Before a keyframe, and where numbers start again, nothing tells.
+        let changed = [5, 20, 55, 70].map(|number| ("a picture", without_packet(&path, number)));
+        assert_eq!(silent_of(&path, changed), [""; 0], "{encoder}");
+    }
+    let whole = clips.make("whole.mp4", &format!("{PICTURE} -c:v libx264 -bf 0 -g 50 -pix_fmt yuv420p"));
+    for name in ["a.mp4", "a.mkv", "a.ts", "a.flv", "a.avi"] {
+        let copy = format!("-i {} -c copy", whole.display());
+        assert_eq!(noticed(&clips.make(name, &copy)), "", "{name}");
+        let path = clips.make(name, &format!("{copy} -bsf:v noise=drop=eq(n\\,22)"));
+        // Those at 1 and 1.5 s: the next keyframe is at 1.67 s.
+        assert_eq!(noticed(&path), "2 of 7 frames are damaged", "{name}");
+    }
+}
+
+#[test]
+fn streams_of_h264_that_are_cut_or_joined_where_decoding_can_begin_lack_nothing() {
+    let clips = Clips::new();
+    let parameters =
+        ["keyint=30:bframes=3:open-gop=1", "keyint=20:bframes=3:b-pyramid=normal:ref=4", "keyint=15:tff=1"];
+    let parts = parameters.map(|parameters| {
+        let path =
+            clips.make("part.h264", &format!("{PICTURE} -c:v libx264 -pix_fmt yuv420p -x264-params {parameters}"));
+        assert_eq!(noticed(&path), "", "{parameters}");
+        let packets = index(&path).unwrap().packets;
+        let keys = packets.iter().filter(|packet| packet.is_key).map(|packet| packet.position as usize);
+        let mut bounds: Vec<usize> = keys.collect();
+        let bytes = std::fs::read(&path).unwrap();
+        bounds.push(bytes.len());
+        assert!(bounds.len() > 3, "{bounds:?}");
+        bounds.windows(2).map(|pair| bytes[pair[0]..pair[1]].to_vec()).collect::<Vec<_>>()
+    });
+    let [open, pyramid, interlaced] = &parts;
+    let joined = [&open[0], &open[2], &pyramid[1], &pyramid[0], &interlaced[2], &open[1]];
+    let path = clips.path("joined.h264");
+    write(&path, joined.map(Vec::as_slice).concat());
+    assert!(!noticed(&path).contains("incomplete"), "{}", noticed(&path));
+}
