@@ -31,7 +31,7 @@ fn name(step: Step) -> &'static str {
         Step::Commit => "commit",
         Step::Verify | Step::VerifyFiles => "verify",
         Step::Validate => "validate",
-        Step::Export => "export",
+        Step::Export | Step::ExportPacks => "export",
         Step::Survey => "survey",
         Step::Copy => "copy",
         Step::Upload => "upload",
@@ -41,7 +41,7 @@ fn name(step: Step) -> &'static str {
 
 /// The name of a step by its number in the list of all, from 1; `None` for 0.
 pub(crate) fn name_of_number(number: u64) -> Option<&'static str> {
-    const STEPS: [Step; 8] = [
+    const STEPS: [Step; 9] = [
         Step::Index,
         Step::Compare,
         Step::Run,
@@ -49,6 +49,7 @@ pub(crate) fn name_of_number(number: u64) -> Option<&'static str> {
         Step::Verify,
         Step::VerifyFiles,
         Step::Export,
+        Step::ExportPacks,
         Step::Validate,
     ];
     STEPS.into_iter().find(|step| *step as u64 + 1 == number).map(name)
@@ -60,7 +61,7 @@ fn is_in_bytes(step: Step) -> bool {
 
 /// Whether the units of a step are what is counted besides them: the number is shown once.
 fn counts_its_units(step: Step) -> bool {
-    matches!(step, Step::Compare | Step::Run | Step::Validate)
+    matches!(step, Step::Compare | Step::Run | Step::ExportPacks | Step::Validate)
 }
 
 /// What is counted besides the units of a step.

@@ -17,6 +17,8 @@ pub enum Step {
     VerifyFiles,
     /// Writes a dataset in another format. Counted in bytes of shards.
     Export,
+    /// Writes the packs of a dataset in another format. Counted in samples.
+    ExportPacks,
     /// Runs a model over samples. Counted in samples.
     Validate,
     /// Compares a dataset with what is at its destination. Counted in files.

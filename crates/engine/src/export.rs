@@ -181,7 +181,7 @@ impl Export<'_> {
     fn write_packs(self, files: &mut ExportFiles) -> Result<Exported, EngineError> {
         let reader = PackReader::open(self.dataset)?;
         let end_token = self.end_token()?;
-        self.progress.start(Step::Export, self.dataset.manifest().total.num_samples);
+        self.progress.start(Step::ExportPacks, self.dataset.manifest().total.num_samples);
         let mut writer = LlavaWriter::create(files, self.options)?;
         for pack in reader.packs()? {
             let pack = pack?;
@@ -199,7 +199,7 @@ impl Export<'_> {
             let num_samples = pack.samples.len() as u64;
             self.progress.advance(num_samples, num_samples);
         }
-        self.progress.finish(Step::Export);
+        self.progress.finish(Step::ExportPacks);
         writer.finish()
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn write_packed_parquet(
     };
     let mut done = Exported::default();
     let mut files = PackFiles { files, open: None, num_files: 0 };
-    progress.start(Step::Export, dataset.manifest().total.num_samples);
+    progress.start(Step::ExportPacks, dataset.manifest().total.num_samples);
     for pack in reader.packs()? {
         let pack = pack?;
         let mut samples = reader.samples(&pack)?;
@@ -54,7 +54,7 @@ pub(crate) fn write_packed_parquet(
         progress.advance(samples.len() as u64, samples.len() as u64);
     }
     files.close()?;
-    progress.finish(Step::Export);
+    progress.finish(Step::ExportPacks);
     Ok(done)
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn write_xtuner_packs(
     let mut done = Exported::default();
     let (mut boundaries, mut rows, mut num_samples) = (vec![0_i64], Vec::new(), 0_i64);
     let mut lines = files.start("data.jsonl")?;
-    progress.start(Step::Export, dataset.manifest().total.num_samples);
+    progress.start(Step::ExportPacks, dataset.manifest().total.num_samples);
     for pack in reader.packs()? {
         let samples = reader.samples(&pack?)?;
         for sample in &samples {
@@ -138,7 +138,7 @@ pub(crate) fn write_xtuner_packs(
     files.write("boundaries.npy", &npy(&boundaries, &format!("({num_packs},)")))?;
     files.write("samples.npy", &npy(&rows, &format!("({num_samples}, 6)")))?;
     files.write("paths.json", json!([format!("{path_prefix}data.jsonl")]).to_string().as_bytes())?;
-    progress.finish(Step::Export);
+    progress.finish(Step::ExportPacks);
     Ok(done)
 }
 
