@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! write_atomic(path, bytes)     AtomicFile::create(path) ─ write … ─ publish()        one file
-//! StagedDirectory::beside(path) ─ files in it … ─ publish()                           a new directory
+//! StagedDirectory::beside(path) ─ files in it … ─ publish()                           a new directory (staged_directory.rs)
 //! ```
 //!
 //! What is published is on the disk before its name is, and its name is on the disk when the call returns, unless its function says
@@ -15,7 +15,6 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
 use serde::Serialize;
 
 /// A file operation that failed.
@@ -369,6 +368,15 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, FileEr
     Ok(text)
 }
 
+/// As [`write_json`], but without waiting for the disk ([`AtomicFile::publish_unflushed`]).
+///
+/// # Errors
+///
+/// As [`write_json`].
+pub fn write_json_unflushed(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    write_unflushed(path, &json_text(value).map_err(FileError::write(path))?)
+}
+
 /// The text that [`write_json`] writes.
 ///
 /// # Errors
@@ -399,85 +407,6 @@ pub fn publish_staged_file(temporary: &Path, path: &Path) -> Result<(), FileErro
     let file = File::open(temporary).map_err(FileError::read(temporary))?;
     file.sync_all().map_err(FileError::write(temporary))?;
     fs::rename(temporary, path).map_err(FileError::when(FileAction::Publish, path))
-}
-
-/// A directory that appears under its name, with all that is in it, when it is published. Dropped before that, it leaves
-/// nothing behind.
-#[derive(Debug)]
-pub struct StagedDirectory {
-    path: PathBuf,
-    /// `None` once it is published.
-    staged: Option<PathBuf>,
-}
-
-/// Whether the files of a staged directory are on the disk before its name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flush {
-    /// They need not be: whoever reads them notices damage, and they are made again.
-    Never,
-    /// Each was flushed when it was written, as [`AtomicFile`] does.
-    Done,
-    /// One flush of the whole file system: cheaper than one for each of a million small files.
-    FileSystem,
-}
-
-impl StagedDirectory {
-    /// Makes an empty directory that will be `path`, and removes what killed processes of this host left of earlier attempts.
-    /// Parents are made if they are missing.
-    ///
-    /// # Errors
-    ///
-    /// If nothing can be made beside `path`.
-    pub fn beside(path: &Path) -> Result<Self, FileError> {
-        let staged = temporary_beside(path)?;
-        remove_leftovers_of(path)?;
-        if staged.exists() {
-            // Left by a killed process that had the same process id.
-            fs::remove_dir_all(&staged).map_err(FileError::when(FileAction::Remove, &staged))?;
-        }
-        fs::create_dir(&staged).map_err(FileError::write(&staged))?;
-        Ok(Self { path: path.to_owned(), staged: Some(staged) })
-    }
-
-    /// Where its files are written until it is published.
-    pub fn path(&self) -> &Path {
-        self.staged.as_deref().unwrap_or(&self.path)
-    }
-
-    /// Makes the directory visible under its name, which must be free.
-    ///
-    /// # Errors
-    ///
-    /// If the name is already taken ([`io::ErrorKind::AlreadyExists`]), or the directory cannot be flushed or renamed.
-    /// Then nothing is left of it.
-    pub fn publish(mut self, flush: Flush) -> Result<(), FileError> {
-        let staged = self.path();
-        let handle = File::open(staged).map_err(FileError::read(staged))?;
-        let flushed = match flush {
-            Flush::Never => Ok(()),
-            Flush::Done => handle.sync_all(),
-            Flush::FileSystem => rustix::fs::syncfs(&handle).map_err(io::Error::from),
-        };
-        flushed.map_err(FileError::write(staged))?;
-        let publish_error = |source| FileError::when(FileAction::Publish, &self.path)(source);
-        match rustix::fs::renameat_with(CWD, staged, CWD, &self.path, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(error @ rustix::io::Errno::EXIST) => return Err(publish_error(error.into())),
-            // Not every file system can promise it. A plain rename replaces an empty directory at most.
-            Err(_unsupported) => fs::rename(staged, &self.path).map_err(publish_error)?,
-        }
-        self.staged = None;
-        if flush == Flush::Never { Ok(()) } else { sync_directory(parent_directory(&self.path)) }
-    }
-}
-
-impl Drop for StagedDirectory {
-    fn drop(&mut self) {
-        if let Some(staged) = self.staged.take() {
-            // The error that ends the writing is reported; what is left of the attempt does no harm.
-            _ = fs::remove_dir_all(staged);
-        }
-    }
 }
 
 /// Bytes that may still be written to the file system of an existing file or directory.
@@ -559,7 +488,7 @@ mod tests {
         for name in &names {
             fs::create_dir(path.join(name)).unwrap();
         }
-        drop(StagedDirectory::beside(&path.join("out")).unwrap());
+        remove_leftovers_of(&path.join("out")).unwrap();
         assert_eq!(names_in(path).len(), 3);
         remove_leftovers_of_the_dead(path).unwrap();
         assert_eq!(names_in(path), [names[2].clone(), names[1].clone()]);
@@ -577,33 +506,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_or_directory_that_is_not_published_leaves_nothing() {
+    fn a_file_that_is_not_published_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut file = AtomicFile::create(&directory.path().join("a.txt")).unwrap();
         file.write_all(b"half").unwrap();
-        let staged = StagedDirectory::beside(&directory.path().join("b")).unwrap();
-        write_atomic(&staged.path().join("c.txt"), b"whole").unwrap();
-        assert_eq!(names_in(directory.path()).len(), 2);
-        drop((file, staged));
+        assert_eq!(names_in(directory.path()).len(), 1);
+        drop(file);
         assert!(names_in(directory.path()).is_empty());
-    }
-
-    #[test]
-    fn a_new_directory_replaces_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("output");
-        for flush in [Flush::Never, Flush::Done, Flush::FileSystem] {
-            let staged = StagedDirectory::beside(&path).unwrap();
-            write_atomic(&staged.path().join("c.txt"), b"first").unwrap();
-            staged.publish(flush).unwrap();
-            let second = StagedDirectory::beside(&path).unwrap();
-            let error = second.publish(flush).unwrap_err();
-            assert_eq!((error.action, error.source.kind()), (FileAction::Publish, io::ErrorKind::AlreadyExists));
-            assert_eq!(error.to_string(), format!("cannot publish {path:?}"));
-            assert_eq!(names_in(directory.path()), ["output"]);
-            assert_eq!(fs::read(path.join("c.txt")).unwrap(), b"first");
-            fs::remove_dir_all(&path).unwrap();
-        }
     }
 
     #[test]

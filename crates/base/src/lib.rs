@@ -13,6 +13,7 @@ mod parallel;
 mod progress;
 pub mod replacement;
 mod shell;
+pub mod staged_directory;
 mod steady_file;
 mod threads;
 
@@ -20,11 +21,12 @@ pub use column::{Arrangement, Column, ColumnPlace};
 pub use file_access::{
     FileAccess, Listed, ObjectAccess, ObjectState, is_store_failure, is_url, store_failure, url_below, url_of,
 };
-pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic, write_json};
+pub use files::{AtomicFile, FileAction, FileError, write_atomic, write_json};
 pub use input_file::{InputFile, InputReader, ReadAt};
 pub use memory::memory_bytes;
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};
 pub use shell::in_shell;
+pub use staged_directory::StagedDirectory;
 pub use steady_file::SteadyFile;
 pub use threads::on_threads;

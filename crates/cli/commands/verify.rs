@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
     let list = if directory.join(MANIFEST_FILE).exists() { None } else { list_of_export(&directory) };
     let found = match &list {
         Some(_) if arguments.engine.engine != EngineName::Local => {
-            return Err(UsageError("an export is verified on this machine: --engine is of datasets".to_owned()).into());
+            return Err(UsageError("--engine is for datasets: an export is verified on this machine".to_owned()).into());
         }
         Some(list) => verify_export(list, executor)?,
         None => verify_dataset(&directory, arguments, session, executor)?,

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use manyframe_base::files::Flush;
+use manyframe_base::staged_directory::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
 use manyframe_core::{Layout, Sample, is_document};
 use manyframe_dataset::{DatasetReader, ShardEntry};

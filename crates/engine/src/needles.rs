@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use manyframe_base::write_atomic;
+use manyframe_base::files::write_staged;
 use manyframe_core::{Digest, NeedleQuestion, Origin, PlacedNeedle, RejectCode, SampleImage, VisualKind};
 use manyframe_dataset::{DatasetError, LedgerRow, NEEDLES_FILE, NeedleEntry, NeedlesEntry, Status};
 use manyframe_media::{ImageFingerprint, MediaError, MediaLimits, decode_rgb};
@@ -53,13 +53,13 @@ impl NeedleLines {
         Ok(Some(Self { text, entry }))
     }
 
-    /// Writes the file into a dataset.
+    /// Writes the file into a dataset that is published later.
     ///
     /// # Errors
     ///
     /// If it cannot be written.
     pub(crate) fn write(self, dataset: &Path) -> Result<NeedlesEntry, EngineError> {
-        write_atomic(&dataset.join(&self.entry.path), &self.text)?;
+        write_staged(&dataset.join(&self.entry.path), &self.text)?;
         Ok(self.entry)
     }
 }

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{Flush, json_text, write_unflushed};
-use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory};
+use manyframe_base::files::write_json_unflushed;
+use manyframe_base::staged_directory::Flush;
+use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{MANIFEST_FILE, PackSummary};
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
@@ -160,7 +161,7 @@ pub fn make(
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     drop(reusable);
     plan.pack = pack_summary(context, candidates, samples)?;
-    write_plan(&plan, staged.path())?;
+    write_json_unflushed(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;
     // A small one that a power failure damages is soon made again; its seal tells.
     let flush = if plan.tasks.len() < LEAST_TASKS_FLUSHED { Flush::Never } else { Flush::FileSystem };
@@ -200,7 +201,8 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
         let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
         (plan.pipeline, plan.portable, plan.variables) = (file, portable, variables);
-        write_plan(&plan, directory)?;
+        // Much may be done of it: it is not made again for a change of a limit.
+        write_json(&plan_path(directory), &plan)?;
         seal_again(&plan_seal(directory))?;
     }
     Ok(plan)
@@ -208,11 +210,6 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
 
 /// A plan of fewer tasks is published without waiting for the disk.
 const LEAST_TASKS_FLUSHED: usize = 64;
-
-fn write_plan(plan: &Plan, directory: &Path) -> Result<(), PlanError> {
-    let path = plan_path(directory);
-    Ok(write_unflushed(&path, &json_text(plan).map_err(FileError::write(&path))?)?)
-}
 
 /// Raised whenever a plan of an earlier version says other things of what no sample may show. Plans without that stay what they are.
 const DECONTAMINATION_VERSION: u32 = 2;

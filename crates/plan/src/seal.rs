@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{json_text, parent_directory, write_unflushed};
+use manyframe_base::files::{parent_directory, write_json_unflushed};
 use manyframe_base::{FileError, write_json};
 use manyframe_core::Digest;
 use manyframe_storage::{LocalDirectory, Storage};
@@ -31,8 +31,7 @@ pub(crate) fn seal(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
 
 /// As [`seal`], but without waiting for the disk.
 pub(crate) fn seal_unflushed(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
-    let text = json_text(&seal_of(path, files)?).map_err(FileError::write(path))?;
-    Ok(write_unflushed(path, &text)?)
+    Ok(write_json_unflushed(path, &seal_of(path, files)?)?)
 }
 
 fn seal_of(path: &Path, files: &[PathBuf]) -> Result<Seal, PlanError> {
@@ -52,7 +51,7 @@ pub(crate) fn seal_again(path: &Path) -> Result<(), PlanError> {
     let text = std::fs::read(path).map_err(FileError::read(path))?;
     let before: Seal = serde_json::from_slice(&text).map_err(|error| PlanError::damaged(path, error.to_string()))?;
     let files: Vec<PathBuf> = before.keys().map(|name| parent_directory(path).join(name)).collect();
-    seal_unflushed(path, &files)
+    seal(path, &files)
 }
 
 /// Whether every sealed file is as it was when it was sealed.

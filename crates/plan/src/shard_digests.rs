@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use manyframe_base::files::{json_text, write_unflushed};
+use manyframe_base::files::write_json_unflushed;
 use manyframe_base::{Executor, FileAccess, FileError, is_url};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetReader, Manifest, named_files};
@@ -147,7 +147,7 @@ impl ShardDigests {
         if known.is_empty() && !self.path.exists() {
             return Ok(());
         }
-        write_unflushed(&self.path, &json_text(&*known).map_err(FileError::write(&self.path))?)
+        write_json_unflushed(&self.path, &*known)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, KnownShard>> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use half::bf16;
-use manyframe_base::files::Flush;
+use manyframe_base::staged_directory::Flush;
 use manyframe_base::{AtomicFile, FileError, StagedDirectory, write_json};
 use manyframe_core::Digest;
 use rayon::prelude::*;
