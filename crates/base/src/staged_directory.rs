@@ -26,7 +26,7 @@ pub struct StagedDirectory {
 pub enum Flush {
     /// They need not be: whoever reads them notices damage, and they are made again.
     Never,
-    /// Each was flushed when it was written, as [`AtomicFile`] does.
+    /// Each was flushed when it was written, as an [atomic file](crate::files::AtomicFile) is.
     Done,
     /// One flush of the whole file system: cheaper than one for each of a million small files.
     FileSystem,
