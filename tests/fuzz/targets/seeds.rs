@@ -232,6 +232,14 @@ fn videos(to: &Path) -> Result<(), Failed> {
         ("a.webm", "libvpx"),
         ("h264.mp4", "libx264"),
         ("vp9.webm", "libvpx-vp9"),
+        ("bare.h264", "libx264"),
+        ("h264.ts", "libx264"),
+        ("h264.mkv", "libx264"),
+        ("h264.flv", "libx264"),
+        ("a.ivf", "libvpx"),
+        ("a.rm", "rv10"),
+        ("a.wmv", "wmv2"),
+        ("mjpeg.avi", "mjpeg"),
     ];
     for (name, codec) in kinds {
         let mut command = Command::new("ffmpeg");
@@ -242,7 +250,7 @@ fn videos(to: &Path) -> Result<(), Failed> {
             "-f",
             "lavfi",
             "-i",
-            "testsrc=size=32x24:rate=25:duration=0.3",
+            "testsrc=size=32x32:rate=25:duration=0.3",
             "-c:v",
             codec,
         ]);
