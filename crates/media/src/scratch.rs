@@ -43,3 +43,12 @@ pub(crate) fn with_memory<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     }
     result
 }
+
+/// As many bytes of such memory as are asked for, whatever they are: it never gets shorter, so that what was there is not cleared
+/// for the next image.
+pub(crate) fn first_bytes(memory: &mut Vec<u8>, num_bytes: usize) -> &mut [u8] {
+    if memory.len() < num_bytes {
+        memory.resize(num_bytes, 0);
+    }
+    &mut memory[..num_bytes]
+}

@@ -12,7 +12,8 @@
 //! system. A journal that cannot be written or read costs time, never the work.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::hash::Hasher;
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -236,21 +237,20 @@ impl Journal {
         };
         let description = Description { key, content, images: images.clone().map(describe).collect() };
         let Ok(description) = serde_json::to_vec(&description) else { return };
-        let payload_bytes = images.clone().map(|image| image.bytes.len()).sum::<usize>() + rest.len();
-        let mut entry = Vec::with_capacity(HEAD_BYTES + description.len() + payload_bytes);
-        entry.extend(MAGIC);
-        entry.extend((description.len() as u64).to_le_bytes());
-        entry.extend((payload_bytes as u64).to_le_bytes());
-        entry.extend([0; 8]);
-        entry.extend(&description);
-        images.for_each(|image| entry.extend(&image.bytes));
-        entry.extend(rest);
-        let (head, body) = entry.split_at_mut(HEAD_BYTES);
-        if let Some(digest) = head.last_chunk_mut() {
-            *digest = XxHash3_64::oneshot(body).to_le_bytes();
-        }
+        let payload: Vec<&[u8]> = images.map(|image| &image.bytes[..]).chain([rest]).collect();
+        let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
+        let mut digest = XxHash3_64::new();
+        digest.write(&description);
+        payload.iter().for_each(|part| digest.write(part));
+        let mut start = Vec::with_capacity(HEAD_BYTES + description.len());
+        start.extend(MAGIC);
+        start.extend((description.len() as u64).to_le_bytes());
+        start.extend((payload_bytes as u64).to_le_bytes());
+        start.extend(digest.finish().to_le_bytes());
+        start.extend(description);
+        let mut entry: Vec<IoSlice<'_>> = [&start[..]].into_iter().chain(payload).map(IoSlice::new).collect();
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.append(&mut output, &entry) {
+        if let Err(error) = self.append(&mut output, &mut entry) {
             tracing::debug!(name = self.name, %error, "the journal cannot be written; work that is cut short begins again");
             if let Output::File(path, _) = std::mem::replace(&mut *output, Output::Failed) {
                 // Its space may be what the shard needs.
@@ -259,14 +259,14 @@ impl Journal {
         }
     }
 
-    fn append(&self, output: &mut Output, entry: &[u8]) -> io::Result<()> {
+    fn append(&self, output: &mut Output, entry: &mut [IoSlice<'_>]) -> io::Result<()> {
         if let Output::None = output {
             fs::create_dir_all(&self.directory)?;
             let (path, file) = self.create()?;
             *output = Output::File(path, file);
         }
         match output {
-            Output::File(_, file) => file.write_all(entry),
+            Output::File(_, file) => write_all_parts(file, entry),
             Output::None | Output::Failed => Ok(()),
         }
     }
@@ -292,6 +292,21 @@ impl Journal {
             _ = fs::remove_file(path);
         }
     }
+}
+
+/// Writes all of the parts, without joining them first.
+fn write_all_parts(file: &mut File, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Those that are empty at the start count as written.
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match file.write_vectored(parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(num_bytes) => IoSlice::advance_slices(&mut parts, num_bytes),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Something that is made of a frame, and can be kept.

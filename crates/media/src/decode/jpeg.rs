@@ -14,6 +14,7 @@ use crate::pixels::{RGB_BYTES, RgbImage, no_pixels};
 use crate::probe::{
     JpegHeader, ProbedImage, has_end_of_image, probe_whole, with_usual_scans, without_application_data,
 };
+use crate::scratch::first_bytes;
 use crate::tiff::JpegStrip;
 use crate::ycbcr::{Channel, Halved, Ycbcr};
 
@@ -64,8 +65,8 @@ impl<'a> JpegFile<'a> {
             let DecompressHeader { width, height, subsamp, .. } = found;
             let is_ycbcr = matches!(found.colorspace, Colorspace::YCbCr | Colorspace::Gray);
             let Some(halved) = halved(subsamp).filter(|_| is_ycbcr && !found.is_lossless) else { return Ok(None) };
-            memory.resize(yuv_pixels_len(width, 1, height, subsamp)?, 0);
-            let image = YuvImage { pixels: &mut memory[..], width, align: 1, height, subsamp };
+            let pixels = first_bytes(memory, yuv_pixels_len(width, 1, height, subsamp)?);
+            let image = YuvImage { pixels, width, align: 1, height, subsamp };
             // A gray image has no colour planes, whatever size the binding computes for them.
             let colour_size = if subsamp == Subsamp::Gray { (0, 0) } else { image.uv_size() };
             let y_size = image.y_size();
@@ -73,8 +74,9 @@ impl<'a> JpegFile<'a> {
             Ok(Some((y_size, colour_size, halved)))
         })?;
         Ok(layout.map(|(y_size, colour_size, halved)| {
+            let num_colours = colour_size.0 * colour_size.1;
             let (y, colours) = memory.split_at(y_size.0 * y_size.1);
-            let (cb, cr) = colours.split_at(colour_size.0 * colour_size.1);
+            let (cb, cr) = colours[..2 * num_colours].split_at(num_colours);
             let [cb, cr] = [cb, cr].map(|samples| Channel { samples, width: colour_size.0, halved });
             let y = Channel { samples: y, width: y_size.0, halved: Halved::NOT };
             Ycbcr { width_px: self.size_px.0, height_px: self.size_px.1, channels: [y, cb, cr] }

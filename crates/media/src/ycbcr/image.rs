@@ -4,7 +4,7 @@ use super::channel::{Channel, Halved};
 use super::part::Area;
 use crate::error::MediaError;
 use crate::pixels::{RGB_BYTES, RgbImage};
-use crate::scratch::with_memory;
+use crate::scratch::{first_bytes, with_memory};
 
 /// Weights are in 65536ths, and are rounded so that gray stays gray.
 const SHIFT: i32 = 16;
@@ -60,8 +60,8 @@ pub(crate) fn with_ycbcr_of<T>(
     work: impl FnOnce(Ycbcr<'_>) -> Result<T, MediaError>,
 ) -> Result<T, MediaError> {
     let (pixels, _) = rgb.pixels().as_chunks();
-    with_memory(|samples| {
-        samples.resize(rgb.pixels().len(), 0);
+    with_memory(|memory| {
+        let samples = first_bytes(memory, rgb.pixels().len());
         for (channel, target) in CHANNELS.into_iter().zip(samples.chunks_exact_mut(pixels.len())) {
             pulp::Arch::new().dispatch(Convert { pixels, channel, target });
         }

@@ -10,7 +10,7 @@ use super::image::{Ycbcr, YcbcrImage};
 use super::plane::Plane;
 use crate::error::MediaError;
 use crate::resize::{cannot_scale, convolve};
-use crate::scratch::with_memory;
+use crate::scratch::{first_bytes, with_memory};
 
 type ScaleResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -70,8 +70,8 @@ struct Scaled<'a> {
 /// Scales columns first, then rows, as in `crate::resize`.
 fn scale(scaled: &Scaled<'_>, to: (u32, u32), target: &mut [u8]) -> ScaleResult {
     let (_, num_rows) = scaled.from;
-    with_memory(|narrowed| {
-        narrowed.resize(to.0 as usize * num_rows as usize, 0);
+    with_memory(|memory| {
+        let narrowed = first_bytes(memory, to.0 as usize * num_rows as usize);
         scaled.narrow(to.0, narrowed)?;
         let source = ImageRef::new(to.0, num_rows, narrowed, PixelType::U8)?;
         let mut target = Image::from_slice_u8(to.0, to.1, target, PixelType::U8)?;
@@ -84,13 +84,13 @@ impl Scaled<'_> {
     fn narrow(&self, to_width: u32, target: &mut [u8]) -> ScaleResult {
         let (width, height) = self.from;
         let num_groups = height.div_ceil(NUM_LANES as u32);
-        with_memory(|interleaved| {
-            interleaved.resize(width as usize * NUM_LANES * num_groups as usize, 0);
+        with_memory(|memory| {
+            let interleaved = first_bytes(memory, width as usize * NUM_LANES * num_groups as usize);
             let (columns, _) = interleaved.as_chunks_mut();
             pulp::Arch::new().dispatch(Interleave { scaled: self, columns });
             let source = ImageRef::new(width, num_groups, interleaved, PixelType::U8x4)?;
-            with_memory(|narrowed| {
-                narrowed.resize(to_width as usize * NUM_LANES * num_groups as usize, 0);
+            with_memory(|memory| {
+                let narrowed = first_bytes(memory, to_width as usize * NUM_LANES * num_groups as usize);
                 convolve(&source, &mut Image::from_slice_u8(to_width, num_groups, narrowed, PixelType::U8x4)?)?;
                 let (columns, _) = narrowed.as_chunks();
                 pulp::Arch::new().dispatch(Separate { columns, width: to_width as usize, target });
