@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, manyframe, photo, root};
+use crate::support::{Built, Workshop, llava, manyframe, photo, root, run, stdout};
 
 /// A project in `DIRECTORY/here`, with its data beside it in `DIRECTORY/hereby`.
 struct Project {
@@ -217,4 +217,70 @@ fn a_directory_whose_name_is_not_unicode_is_refused_from_everywhere() {
         }
     }
     assert!(!odd.join("out").exists());
+}
+
+#[test]
+fn an_output_whose_name_is_not_unicode_is_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    fs::create_dir(workshop.path("sets")).unwrap();
+    fs::copy(workshop.pipeline(), workshop.path("sets/1.toml")).unwrap();
+    let odd = workshop.path(".").join(OsStr::from_bytes(b"a\xff b"));
+    fs::create_dir(&odd).unwrap();
+    let (pipeline, directory) = (workshop.text("pipeline.toml"), workshop.text("sets"));
+    for command in ["plan", "build"] {
+        for (file, output) in
+            [(&pipeline, odd.join("x").into_os_string()), (&directory, odd.join("x").into()), (&pipeline, "x".into())]
+        {
+            let mut program = manyframe(&[command, file, "--quiet", "--json", "--output"]);
+            let output = program.arg(output).current_dir(&odd).output().unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command} {file}: {answer}");
+            assert!(answer["error"].as_str().unwrap().contains("is not valid Unicode"), "{answer}");
+        }
+    }
+    assert_eq!(fs::read_dir(&odd).unwrap().count(), 0);
+    assert!(!workshop.path("a\u{fffd} b").exists());
+}
+
+#[test]
+fn datasets_of_a_directory_are_where_they_are_asked_for() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    fs::create_dir(workshop.path("sets")).unwrap();
+    fs::copy(workshop.pipeline(), workshop.path("sets/1.toml")).unwrap();
+    // No-break spaces and escapes are characters like others.
+    for name in ["a\u{a0}b", "a\u{1b}b", "a\u{7f}b", "a\"b\\c", "a\nb"] {
+        run(&["build", &workshop.text("sets"), "--quiet", "--output", &workshop.text(name)], 0);
+        assert!(workshop.path(&format!("{name}/t/manifest.json")).is_file(), "{name:?}");
+    }
+}
+
+#[test]
+fn the_command_that_shows_a_record_can_be_pasted() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg"), llava("lost", "2.jpg")]), "");
+    let directory = Path::new(manyframe(&[]).get_program()).parent().unwrap().to_owned();
+    for name in ["a b", "it's", "a\u{1b}[31mb", "a\u{202e}b"] {
+        let out = workshop.text(name);
+        let built = stdout(&["build", &workshop.pipeline(), "--quiet", "--accept-rejects", "--output", &out]);
+        let inspected = stdout(&["inspect", &out]);
+        let refused = String::from_utf8(run(&["inspect", &out, "lost"], 2).stderr).unwrap();
+        let lines = [built, inspected, refused].concat();
+        let commands: Vec<&str> = lines
+            .lines()
+            .filter_map(|line| line.find("manyframe ").map(|start| line[start..].trim_end_matches('`')))
+            .collect();
+        assert_eq!(commands.len(), 4, "{lines}");
+        for command in commands {
+            let path = format!("PATH=\"{}:$PATH\"; {command}", directory.display());
+            let output = std::process::Command::new("bash").args(["-c", &path]).output().unwrap();
+            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
 }

@@ -340,3 +340,24 @@ fn a_name_with_an_escape_sequence_does_nothing_to_the_terminal() {
         assert!(!stderr.contains(&0x1b), "{}", String::from_utf8_lossy(&stderr));
     }
 }
+
+#[test]
+fn what_commands_write_takes_the_place_of_nothing_else() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg")]), "");
+    let dataset = workshop.build().dataset.display().to_string();
+    let before = std::fs::read(workshop.path("a.json")).unwrap();
+    let told = run(&["report", &dataset, "--output", &workshop.text("a.json")], 2);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("a file that is no page"));
+    assert_eq!(std::fs::read(workshop.path("a.json")).unwrap(), before);
+    workshop.write("page.html", "");
+    for _ in 0..2 {
+        run(&["report", &dataset, "--output", &workshop.text("page.html")], 0);
+    }
+    for inside in ["out", "out/images", "out.work/images"] {
+        let told = run(&["inspect", &dataset, "r1", "--images", &workshop.text(inside)], 2);
+        assert!(String::from_utf8_lossy(&told.stderr).contains("whose next build would remove it"));
+    }
+    assert!(!workshop.path("out/images").exists());
+}

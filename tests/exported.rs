@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::demo::stages;
 use crate::needles::Set;
-use crate::support::{Workshop, contents_below, llava, photo, run, stdout};
+use crate::support::{Workshop, contents_below, llava, manyframe, photo, root, run, stdout};
 
 /// Exports a dataset in a form; returns the name of the list of its files.
 fn export(dataset: &Path, form: &[&str], out: &str) -> String {
@@ -192,4 +192,62 @@ fn an_export_is_verified_where_it_was_copied_to() {
     assert!(refused.contains("an export is verified on this machine"), "{refused}");
     let named = String::from_utf8(run(&["verify", &format!("{copy}/SHA256SUMS")], 2).stderr).unwrap();
     assert!(named.contains(&format!("did you mean {copy}?")), "{named}");
+}
+
+#[test]
+fn a_link_to_elsewhere_is_named_and_not_walked() {
+    let mut workshop = Workshop::new();
+    let (out, _) = exported(&mut workshop);
+    fs::create_dir(workshop.path("elsewhere")).unwrap();
+    workshop.write("elsewhere/1.txt", "x");
+    std::os::unix::fs::symlink(workshop.path("elsewhere"), format!("{out}/link")).unwrap();
+    std::os::unix::fs::symlink("/", format!("{out}/root")).unwrap();
+    assert_eq!(found(&out, 0)["unnamed"], json!(["link", "root"]));
+    // Images on another disk are of the export all the same.
+    fs::remove_file(format!("{out}/link")).unwrap();
+    fs::remove_file(format!("{out}/root")).unwrap();
+    fs::rename(format!("{out}/images"), workshop.path("disk")).unwrap();
+    std::os::unix::fs::symlink(workshop.path("disk"), format!("{out}/images")).unwrap();
+    assert_eq!(found(&out, 0)["is_ok"], true);
+    workshop.write("disk/0000/000/more.jpg", "more");
+    assert_eq!(
+        problems(&out),
+        ["images/0000/000/more.jpg is not in the list of files, and readers of an export take it"]
+    );
+}
+
+#[test]
+fn an_export_says_the_same_wherever_it_is_written() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut workshop = Workshop::new();
+    let (_, _) = exported(&mut workshop);
+    let odd = workshop.path(".").join(std::ffi::OsStr::from_bytes(b"a\xff b"));
+    let dataset = workshop.text("out");
+    let mut program = manyframe(&["export", &dataset, "--format", "llava_json", "--quiet", "--json", "--output"]);
+    let output = program.arg(&odd).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{answer}");
+    assert!(answer["annotations"].as_str().unwrap().ends_with("a\u{fffd} b/data.json"), "{answer}");
+    let output = manyframe(&["verify", "--quiet"]).arg(&odd).output().unwrap();
+    assert!(output.status.success() && odd.join("data.json").is_file());
+}
+
+#[test]
+fn an_export_of_nothing_and_to_nowhere_is_refused() {
+    let mut workshop = Workshop::new();
+    exported(&mut workshop);
+    let (dataset, out) = (workshop.text("out"), workshop.text("next"));
+    let refused = |more: &[&str], expected: &str| {
+        let arguments = [&["export", &dataset, "--quiet", "--output"][..], more].concat();
+        let text = String::from_utf8(run(&arguments, 2).stderr).unwrap();
+        assert!(text.contains(expected), "{text}");
+        assert!(!workshop.path("next").exists());
+    };
+    refused(&[&out, "--format", "llava_json", "--only-layout", "text"], "no sample is left to export");
+    refused(&[&out, "--format", "llava_json", "--max-images", "0"], "no sample is left to export");
+    refused(&["s3://bucket/x", "--format", "llava_json"], "is a URL; an export is written to a directory");
+    refused(&[&out, "--format", "packed_parquet", "--path-prefix", "x/"], "--path-prefix has no effect");
+    refused(&[&out, "--format", "packed_parquet", "--single-image", "string"], "--single-image has no effect");
+    refused(&[&out, "--format", "xtuner_pack", "--single-image", "string"], "--single-image has no effect");
+    assert!(!root().join("s3:").exists());
 }

@@ -342,17 +342,22 @@ fn a_list_in_an_object_with_records_behind_it_is_refused() {
 #[test]
 fn a_dataset_is_not_built_into_another_one() {
     let (mut workshop, _, before) = good(3);
-    let inner = before.dataset.join("more/inner");
+    let (inner, in_work) = (before.dataset.join("more/inner"), workshop.path("out.work/inner"));
     workshop.head = workshop.head.replace("name = \"t\"", "name = \"inner\"");
     let pipeline = workshop.pipeline();
-    let inside = inner.display().to_string();
-    for (command, code) in [("check", 2), ("build", 2)] {
-        let set = format!("output.directory={inside:?}");
-        let output = manyframe(&[command, &pipeline, "--set", &set]).output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{command}: {}", text_of(&output));
-        assert!(text_of(&output).contains("is inside of the dataset"), "{command}: {}", text_of(&output));
+    let refused = |arguments: &[&str]| {
+        let output = manyframe(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text_of(&output));
+        assert!(text_of(&output).contains("is inside of the dataset"), "{arguments:?}: {}", text_of(&output));
+    };
+    let dataset = before.dataset.display().to_string();
+    for inside in [&inner, &in_work].map(|path| path.display().to_string()) {
+        for command in ["check", "build"] {
+            refused(&[command, &pipeline, "--set", &format!("output.directory={inside:?}")]);
+        }
+        refused(&["export", &dataset, "--format", "llava_json", "--output", &inside]);
     }
-    assert!(!before.dataset.join("more").exists());
+    assert!(!before.dataset.join("more").exists() && !in_work.exists());
     before.verify();
 }
 

@@ -468,3 +468,119 @@ fn a_worker_that_somebody_kills_is_replaced_and_no_record_is_lost() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(num_delivered(&Built::read(&workshop.path("out"))), 9);
 }
+
+#[test]
+fn a_pipe_in_place_of_a_file_ends_a_command() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.head = workshop.head.replace("seed = 3\n", "seed = 3\nvalidate = { model = \"MODEL\" }\n");
+    workshop.head = workshop.head.replace("MODEL", &workshop.text("model"));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    run(&["model", "init", &workshop.text("model"), "--preset", "tiny", "--vocab-size", "70000"], 0);
+    workshop.build();
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let ends = |arguments: &[&str], expected: &str| {
+        let mut child = manyframe(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("{arguments:?} waits for a pipe");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    };
+    let with_pipe = |name: &str, check: &dyn Fn()| {
+        let (path, kept) = (workshop.path(name), workshop.path("kept"));
+        let is_there = path.exists();
+        if is_there {
+            std::fs::rename(&path, &kept).unwrap();
+        }
+        make_pipe(&path);
+        check();
+        std::fs::remove_file(&path).unwrap();
+        if is_there {
+            std::fs::rename(&kept, &path).unwrap();
+        }
+    };
+    let seed = ["build", &pipeline, "--quiet", "--output", &out, "--set", "seed=9"];
+    for name in ["model/config.json", "model/model.safetensors"] {
+        with_pipe(name, &|| ends(&seed, "not a regular file"));
+    }
+    with_pipe("out/manifest.json", &|| {
+        ends(&seed, "is not a manyframe dataset");
+        ends(&["inspect", &out], "not a regular file");
+        ends(&["check", &pipeline, "--set", &format!("output.directory={out}")], "something else than a dataset");
+    });
+    let exported = ["export", &out, "--quiet", "--format", "llava_json", "--output", &workshop.text("exported")];
+    with_pipe("out/webdataset/image/000000.tar", &|| ends(&exported, "not a regular file"));
+    with_pipe("sets/1.toml", &|| {
+        for command in ["check", "plan", "build"] {
+            ends(&[command, &workshop.text("sets")], "not a regular file");
+        }
+        ends(&["status", &workshop.text("sets")], "no dataset");
+    });
+    let replay = format!("[[source]]\nname = \"b\"\nkind = \"dataset\"\nfrom = {:?}\n", workshop.text("next.toml"));
+    let replays = workshop.write("replays.toml", format!("{}{replay}", workshop.head)).display().to_string();
+    with_pipe("next.toml", &|| ends(&["check", &replays], "not a regular file"));
+    let policy = format!("validate.policy={}", workshop.text("limits.toml"));
+    with_pipe("limits.toml", &|| ends(&["check", &pipeline, "--set", &policy], "neither a file nor a directory"));
+    with_pipe("limits.toml", &|| {
+        ends(
+            &["validate", &out, "--model", &workshop.text("model"), "--policy", &workshop.text("limits.toml")],
+            "not a regular file",
+        );
+    });
+    with_pipe("out/ledger.parquet", &|| {
+        ends(&["pack", &out], "not a regular file");
+        ends(&seed, "out");
+    });
+}
+
+#[test]
+fn threads_that_the_system_does_not_start_are_an_error_or_not_needed() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &json!([llava("r", "1.jpg")]), "");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    // The limit is on the threads of a user, and root has none: a user of whom nothing else runs is asked.
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+        return;
+    }
+    for path in [workshop.path("."), workshop.path("media"), workshop.path("out")] {
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let program = manyframe(&["build", &pipeline, "--output", &out, "--json", "--threads", "2"]);
+    let words: Vec<String> = std::iter::once(program.get_program())
+        .chain(program.get_args())
+        .map(|word| format!("'{}'", word.display()))
+        .collect();
+    let as_another = ["--reuid=54321", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+    let mut reaches = Command::new("setpriv");
+    if !reaches.args(as_another).arg(program.get_program()).arg("--version").output().unwrap().status.success() {
+        return;
+    }
+    let mut num_failed = 0;
+    for most in 1..12 {
+        let script = format!("ulimit -u {most}; exec {}", words.join(" "));
+        let mut command = Command::new("setpriv");
+        command.args(as_another).args(["bash", "-c", &script]);
+        let output = command.current_dir(root()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!told.contains("panicked"), "{most}: {told}");
+        let answer: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{most}: {error}: {told}"));
+        match output.status.code() {
+            Some(0) => assert_eq!(answer["is_published"], true),
+            code => {
+                assert_eq!(code, Some(1), "{most}: {told}");
+                num_failed += 1;
+            }
+        }
+    }
+    assert!((1..11).contains(&num_failed), "{num_failed}");
+}

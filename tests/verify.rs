@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::robustness::without_privileges;
 use crate::support::{Built, Workshop, llava, photo, run};
 
 fn built() -> (Workshop, Built) {
@@ -56,4 +57,33 @@ fn a_damaged_ledger_is_named_with_the_cause() {
     let text = verified_with(&built, "ledger.parquet");
     let opened = text.lines().find(|line| line.contains("cannot read or write the table")).unwrap();
     assert!(opened.contains("Parquet"), "{text}");
+}
+
+#[test]
+fn a_file_in_place_of_a_dataset_is_a_usage_error() {
+    let (workshop, built) = built();
+    let file = workshop.write("notes.txt", "x").display().to_string();
+    let ledger = built.dataset.join("ledger.parquet").display().to_string();
+    for command in ["verify", "inspect", "ls", "pack"] {
+        for path in [&file, &ledger] {
+            let text = String::from_utf8(run(&[command, path], 2).stderr).unwrap();
+            assert!(text.contains("it is a file"), "{command}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_dataset_is_verified_where_nothing_can_be_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (workshop, built) = built();
+    let allow = |mode| fs::set_permissions(workshop.path("."), fs::Permissions::from_mode(mode)).unwrap();
+    fs::remove_dir_all(workshop.path("out.work")).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    allow(0o555);
+    let arguments = ["verify", &built.dataset.display().to_string(), "--quiet"];
+    let output = without_privileges(&arguments).env("TMPDIR", temporary.path()).output().unwrap();
+    allow(0o755);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.starts_with("ok: "), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }

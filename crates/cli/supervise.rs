@@ -24,6 +24,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::Builder;
 use std::time::Duration;
 
 use fork::Fork;
@@ -64,8 +65,8 @@ pub(crate) fn answer_requests() {
         return;
     }
     // Where signals cannot be waited for, they end the process as always.
-    let Ok(mut signals) = requests() else { return };
-    std::thread::spawn(move || {
+    _ = Builder::new().spawn(|| {
+        let Ok(mut signals) = requests() else { return };
         for signal in signals.forever() {
             exit::answer(&exit::interrupted(signal, "interrupted".to_owned()));
             _ = signal_hook::low_level::emulate_default_handler(signal);
@@ -115,25 +116,25 @@ pub(crate) fn run(arguments: &Arguments) -> Supervision {
         None => None,
     };
     let (sender, events) = channel();
-    let mut signals = match requests() {
-        Ok(signals) => signals,
-        // The end of this process is that of the worker.
-        Err(error) => {
-            print_error(&format!("error: {}", cannot_run(&error)));
-            return Supervision::Ended(ExitCode::from(exit::FAILED));
-        }
-    };
-    let requests = sender.clone();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            // Nobody listens any more once the command has ended.
-            _ = requests.send(Event::Request(signal));
-        }
-    });
     let continues = arguments.command.continues();
     let first_worker = Cell::new(first_worker);
     let supervisor = Supervisor { notes, verdicts, sender, events, patience, continues, first_worker };
-    Supervision::Ended(supervisor.run(orders))
+    let listens = requests().and_then(|mut signals| {
+        let requests = supervisor.sender.clone();
+        Builder::new().spawn(move || {
+            for signal in signals.forever() {
+                // Nobody listens any more once the command has ended.
+                _ = requests.send(Event::Request(signal));
+            }
+        })
+    });
+    Supervision::Ended(match listens {
+        Ok(_thread) => supervisor.run(orders),
+        Err(error) => {
+            supervisor.first_worker.take().into_iter().for_each(end);
+            supervisor.fail(cannot_run(&error))
+        }
+    })
 }
 
 /// Forks this process, if it has only one thread: those of others would be missing in the child.
@@ -285,7 +286,7 @@ impl Supervisor {
     /// Waits until a process ends, and ends it if somebody asks for that or if it takes too long over a record.
     fn watch(&self, pid: Pid, is_attempt: bool) -> std::io::Result<End> {
         let sender = self.sender.clone();
-        std::thread::spawn(move || {
+        let waits = Builder::new().spawn(move || {
             let ended = match retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())) {
                 Ok(Some((_, status))) => Event::Ended(ExitStatus::from_raw(status.as_raw())),
                 Ok(None) | Err(_) => Event::Lost,
@@ -293,6 +294,10 @@ impl Supervisor {
             // The receiver outlives every process.
             _ = sender.send(ended);
         });
+        if let Err(error) = waits {
+            end(pid);
+            return Err(error);
+        }
         let mut clock = WorkClock { is_attempt, patience: self.patience, ..WorkClock::default() };
         let (mut requested, mut stalled) = (None, Vec::new());
         loop {
@@ -436,6 +441,13 @@ fn patience_for_all(patience: u32) -> u32 {
 /// What is expected of a record, for messages.
 fn in_time(patience: u32) -> String {
     format!("get on within {patience} s, or end within {} s", patience_for_all(patience))
+}
+
+/// Ends a worker that nobody would wait for.
+fn end(pid: Pid) {
+    // It may have ended by itself.
+    _ = kill_process(pid, Signal::KILL);
+    _ = retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
 }
 
 fn cannot_run(error: &std::io::Error) -> String {

@@ -46,6 +46,30 @@ pub struct InputFile {
     bytes: Arc<dyn ReadAt>,
 }
 
+/// Opens a file of this machine that others may have put there.
+///
+/// # Errors
+///
+/// If there is none, or it is a directory, a pipe or another thing without positions.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Asked before it is opened: that of a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    File::open(path)
+}
+
+/// The bytes of such a file.
+///
+/// # Errors
+///
+/// As [`open_regular`], and if they cannot be read.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl InputFile {
     /// Opens a file of this machine.
     ///
@@ -53,11 +77,7 @@ impl InputFile {
     ///
     /// If there is none, or it is a directory, a pipe or another thing without positions.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Asked before it is opened: that of a pipe waits for whoever writes to it.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Self::of_file(path, File::open(path)?)
+        Self::of_file(path, open_regular(path)?)
     }
 
     /// A file of this machine that is open already.

@@ -22,7 +22,7 @@ pub use file_access::{
     FileAccess, Listed, ObjectAccess, ObjectState, is_store_failure, is_url, store_failure, url_below, url_of,
 };
 pub use files::{AtomicFile, FileAction, FileError, write_atomic, write_json};
-pub use input_file::{InputFile, InputReader, ReadAt};
+pub use input_file::{InputFile, InputReader, ReadAt, open_regular, read_regular};
 pub use memory::memory_bytes;
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
+use rustix::process::geteuid;
 
 use crate::files::{FileAction, FileError, parent_directory, remove_leftovers_of, sync_directory, temporary_beside};
 
@@ -48,6 +49,29 @@ impl StagedDirectory {
         }
         fs::create_dir(&staged).map_err(FileError::write(&staged))?;
         Ok(Self { path: path.to_owned(), staged: Some(staged) })
+    }
+
+    /// As [`Self::beside`], for files that are never published: where this user may not write there, in the temporary directory of the
+    /// system.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be made in either.
+    pub fn scratch(path: &Path) -> Result<Self, FileError> {
+        match Self::beside(path) {
+            Err(error)
+                if matches!(
+                    error.source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                // Of each user, because nobody may remove what another one has left there.
+                let name =
+                    format!("manyframe-{}-{}", geteuid().as_raw(), path.file_name().unwrap_or_default().display());
+                Self::beside(&std::env::temp_dir().join(name)).or(Err(error))
+            }
+            made => made,
+        }
     }
 
     /// Where its files are written until it is published.

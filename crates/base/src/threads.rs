@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 /// Calls a function for each item on some threads. The results are in the order of the items; after an error, no further item
 /// is begun.
@@ -32,7 +33,10 @@ pub fn on_threads<T: Sync, R: Send, E: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 0..num_threads.get().min(items.len()) {
-            scope.spawn(work);
+            // One that the system does not start leaves its work to this one.
+            if Builder::new().spawn_scoped(scope, work).is_err() {
+                work();
+            }
         }
     });
     let (_, mut found, error) = results.into_inner().unwrap_or_else(PoisonError::into_inner);

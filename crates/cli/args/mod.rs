@@ -342,7 +342,7 @@ fn status_parser() -> impl TypedValueParser<Value = Status> {
 pub(crate) struct ReportArguments {
     /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
-    /// The page to write. An existing one is replaced.
+    /// The page to write. An existing page is replaced, and nothing else.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub(crate) output: PathBuf,
     /// How many samples of each source and layout to show.

@@ -7,13 +7,14 @@ use manyframe_engine::EngineError;
 use manyframe_pipeline::dataset_around;
 use manyframe_transfer::{Choice, Download};
 
-use super::location::{absolute, open_dataset};
+use super::location::{absolute, expect_local, open_dataset};
 use crate::args::{DownloadArguments, Global};
 use crate::table::{bytes, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &DownloadArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
+    expect_local(&arguments.directory, "a dataset is downloaded")?;
     let directory = absolute(&arguments.directory)?;
     if let Some(around) = dataset_around(&directory) {
         return Err(EngineError::InsideDataset { path: directory.clone(), around: around.to_owned() }.into());

@@ -50,6 +50,8 @@ pub(super) fn summary(reuse: &[SourceReuse]) -> String {
 
 fn reason(because: MadeBecause, source: &SourceReuse) -> String {
     match because {
+        // Those that are reused are of a build that was not published.
+        MadeBecause::NothingBefore if source.num_reused > 0 => "no earlier build has them".to_owned(),
         MadeBecause::NothingBefore => "there is no dataset to reuse samples of".to_owned(),
         MadeBecause::OtherVersion => "the dataset is of another version of manyframe".to_owned(),
         MadeBecause::NewSource => "the source is new".to_owned(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use manyframe_engine::{Export, ExportAnswer, ExportFormat, ExportOptions, Exported};
 use manyframe_shards::SingleImage;
 
-use super::location::open_dataset;
+use super::location::{expect_local, open_dataset};
 use crate::args::{ExportArguments, ExportForm, Global, SingleImageForm};
 use crate::exit::UsageError;
 use crate::table::{bytes, plural};
@@ -35,6 +35,16 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
             "packs are exported whole: --only-layout, --only-source and --max-images select samples of llava_json";
         return Err(UsageError(message.to_owned()).into());
     }
+    let is_string = matches!(arguments.single_image, SingleImageForm::String);
+    if is_string && format != ExportFormat::LlavaJson {
+        let message = "--single-image has no effect: it is of llava_json without --packed";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    if format == ExportFormat::PackedParquet && !arguments.path_prefix.is_empty() {
+        let message = "--path-prefix has no effect: packed_parquet has its images within it";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    expect_local(&arguments.output, "an export is written")?;
     let options = ExportOptions {
         format,
         only_layouts: arguments.only_layout.clone(),

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use manyframe_base::in_shell;
 use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
+use manyframe_engine::EngineError;
+use manyframe_pipeline::dataset_around;
 
-use super::location::open_dataset;
+use super::location::{absolute, open_dataset};
 use super::why::find_one;
 use super::{contract, rejects};
 use crate::args::InspectArguments;
@@ -48,7 +51,7 @@ fn show_dataset(arguments: &InspectArguments) -> Result<String> {
     text.push_str(&contract::decontamination(manifest.decontamination.as_ref()));
     text.push_str(&rejects::render(&dataset)?);
     if let Some(row) = first_delivered(&dataset)? {
-        text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.location().display(), row.id));
+        text.push_str(&format!("\none sample: manyframe inspect {} {}\n", in_shell(dataset.location()), row.id));
     }
     Ok(text)
 }
@@ -66,7 +69,7 @@ fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
             "record {} was not delivered ({}); see `manyframe why {} {}`",
             row.id,
             row.status.as_str(),
-            arguments.dataset.display(),
+            in_shell(&arguments.dataset),
             row.id
         );
         return Err(exit::UsageError(message).into());
@@ -79,6 +82,10 @@ fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
 }
 
 fn write_images(directory: &Path, sample: &Sample) -> Result<Vec<String>> {
+    let path = absolute(directory)?;
+    if let Some(around) = dataset_around(&path.join("image")) {
+        return Err(EngineError::InsideDataset { path: directory.to_owned(), around: around.to_owned() }.into());
+    }
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut names = Vec::new();
     for (index, image) in sample.images.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use manyframe_base::is_url;
 use manyframe_dataset::{DatasetReader, MANIFEST_FILE};
 use manyframe_engine::{is_export, list_of_export};
 use manyframe_storage::{CacheOptions, Storage, StoreOptions, Stores};
@@ -29,6 +30,15 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
         }
         _ => error.into(),
     })
+}
+
+/// Refuses a URL where a command writes to this machine.
+pub(super) fn expect_local(path: &Path, written: &str) -> Result<()> {
+    if !is_url(path) {
+        return Ok(());
+    }
+    let message = format!("{} is a URL; {written} to a directory, from where other programs copy it", path.display());
+    Err(UsageError(message).into())
 }
 
 /// Opens a directory or URL.
@@ -57,6 +67,9 @@ fn suggestion(location: &Path) -> Option<String> {
     }
     if location.is_file() && list_of_export(location.parent()?).is_some_and(|list| list == location) {
         return Some(format!("it lists the files of an export; did you mean {}?", location.parent()?.display()));
+    }
+    if location.is_file() {
+        return Some("it is a file, and a dataset is a directory".to_owned());
     }
     if !location.is_dir() || location.join(MANIFEST_FILE).exists() {
         return None;

@@ -7,6 +7,7 @@ use manyframe_validate::checkpoint::num_parameters;
 use manyframe_validate::measure::ModelFacts;
 use manyframe_validate::write_random;
 
+use super::location::expect_local;
 use crate::args::ModelCommand;
 use crate::output;
 use crate::table::{bytes, count};
@@ -21,6 +22,7 @@ pub(super) fn run(command: &ModelCommand) -> Result<ExitCode> {
         output::print(&(serde_json::to_string_pretty(&config)? + "\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
+    expect_local(directory, "a model is written")?;
     write_random(directory, &config, *seed)?;
     let num_parameters = num_parameters(&config);
     output::print(&format!(

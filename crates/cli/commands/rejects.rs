@@ -1,9 +1,9 @@
 //! What was rejected of each source and why, with an example of each reason and the command that shows it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::Result;
+use manyframe_base::in_shell;
 use manyframe_dataset::{DatasetReader, LedgerRow};
 
 use crate::output;
@@ -34,7 +34,7 @@ pub(super) fn render(dataset: &DatasetReader) -> Result<String> {
             let id: String = row.id.to_string().chars().take(SHOWN_DIGITS).collect();
             let detail = row.detail.unwrap_or_default().replace(char::is_control, " ");
             text.push_str(&format!("{INDENT}{}\n", shortened(&detail, width)));
-            text.push_str(&format!("{INDENT}manyframe why {} {id}\n", shell_word(dataset.location())));
+            text.push_str(&format!("{INDENT}manyframe why {} {id}\n", in_shell(dataset.location())));
         }
     }
     Ok(text)
@@ -64,22 +64,4 @@ fn find_examples(dataset: &DatasetReader) -> Result<BTreeMap<(String, String), O
         }
     }
     Ok(examples)
-}
-
-/// A path as a shell reads it back.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_can_be_pasted_whatever_the_path() {
-        assert_eq!(shell_word("out/demo-1.x".as_ref()), "out/demo-1.x");
-        assert_eq!(shell_word("my data/it's".as_ref()), r"'my data/it'\''s'");
-    }
 }

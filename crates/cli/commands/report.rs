@@ -1,14 +1,16 @@
 //! `manyframe report`: a page about a dataset.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use manyframe_base::open_regular;
 use manyframe_dataset::LedgerRow;
 use manyframe_engine::DatasetSources;
 use manyframe_report::{Original, Originals, ReportOptions};
 
-use super::location::{open_dataset, stores_at};
+use super::location::{expect_local, open_dataset, stores_at};
 use super::variables;
 use crate::args::ReportArguments;
 use crate::exit::UsageError;
@@ -47,8 +49,9 @@ impl Originals for Sources {
     }
 }
 
-/// A page replaces an earlier page, and neither a file of a dataset nor anything that is no file.
+/// A page replaces an earlier page, and neither a file of a dataset nor anything else.
 fn check_output(file: &Path, dataset: &Path) -> Result<()> {
+    expect_local(file, "a page is written")?;
     let refuse = |why: &str| Err(UsageError(format!("cannot write {}: {why}", file.display())).into());
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(directory) = directory.canonicalize() else { return refuse("its directory does not exist") };
@@ -57,6 +60,15 @@ fn check_output(file: &Path, dataset: &Path) -> Result<()> {
     }
     match file.symlink_metadata() {
         Ok(found) if !found.is_file() => refuse("there is something else than a file"),
+        Ok(_) if !is_page(file) => refuse("there is a file that is no page; move it away or choose another name"),
         _ => Ok(()),
     }
+}
+
+/// Whether a file is a page, or empty, as far as it can be read.
+fn is_page(file: &Path) -> bool {
+    const HEAD_BYTES: u64 = 256;
+    let mut head = Vec::new();
+    let read = open_regular(file).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.is_ok() && (head.is_empty() || head.trim_ascii_start().starts_with(b"<!DOCTYPE html>"))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_base::Executor;
+use manyframe_base::{Executor, in_shell};
 use manyframe_engine::{Engine as _, OpenPlan, PlanAtStore, PlannedBuild, TaskSet, ValidateOn};
 
 use super::engine::{self, ClusterEngine};
@@ -42,7 +42,7 @@ fn print(arguments: &RunArguments) -> Result<ExitCode> {
     let tasks = open.unfinished_tasks();
     let script = match engine::cluster_of_arguments(&arguments.engine, &arguments.store)? {
         _ if tasks.is_empty() => {
-            let plan = arguments.plan.display();
+            let plan = in_shell(&arguments.plan);
             return Err(
                 UsageError(format!("all tasks are done: `manyframe commit {plan}` publishes the dataset")).into()
             );

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use manyframe_base::is_url;
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{Build, BuildOptions, CommitOptions};
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
@@ -67,8 +68,9 @@ fn unknown_setting(path: &Path, set: &Override) -> anyhow::Error {
 pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> {
     let mut overrides = arguments.overrides.set.clone();
     if let Some(output) = arguments.output.as_ref().filter(|_| arguments.file.is_dir()) {
-        let set = |key: &str, value: String| Override { key: key.to_owned(), value: format!("{value:?}") };
-        overrides.extend([set("output.directory", String::new()), set("output.root", output.display().to_string())]);
+        let set = |key: &str, value: String| Override { key: key.to_owned(), value };
+        let root = toml::Value::String(text_of(output)?.to_owned()).to_string();
+        overrides.extend([set("output.directory", "\"\"".to_owned()), set("output.root", root)]);
     }
     list(&arguments.file, &overrides)
 }
@@ -83,9 +85,28 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
     }
     pipeline.stores = stores;
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
+        text_of(output)?;
         pipeline.set_output_directory(output);
     }
+    let output = pipeline.file.output.location();
+    if !is_url(output) && output.is_relative() {
+        return Err(nameless(output));
+    }
     Ok(pipeline)
+}
+
+/// A path in the words of a pipeline file.
+fn text_of(output: &Path) -> Result<&str> {
+    output.to_str().ok_or_else(|| nameless(output))
+}
+
+fn nameless(output: &Path) -> anyhow::Error {
+    let why = "its name, or that of a directory above it, is not valid Unicode, so that no setting could name it";
+    exit::UsageError(format!(
+        "cannot build into {}: {why}; rename that directory, or choose another one",
+        output.display()
+    ))
+    .into()
 }
 
 /// Opens the build of a stage, watched if this process is.

@@ -112,7 +112,7 @@ fn action(next: &NextBuild) -> &'static str {
         NextAction::Wait => "a build would end at once: another one is going on",
         NextAction::Nothing => "nothing to do: settings and inputs are those of the dataset",
         NextAction::PackAgain => "a build would pack the samples of the dataset again",
-        NextAction::Continue => "a build would continue the one that was interrupted",
+        NextAction::Continue => "a build would go on from the one that was not published",
         NextAction::Build if next.has_dataset => "a build would make it again, and reuse samples that are the same",
         NextAction::Build => "a build would make the dataset",
     }

@@ -24,6 +24,7 @@ use crate::error::EngineError;
 use crate::exported::Exported;
 use crate::forecast::RunForecast;
 use crate::next_build::NextBuild;
+use crate::shown_path;
 use crate::verify::Verification;
 use crate::work_state::{Leftover, WorkState};
 
@@ -42,6 +43,7 @@ pub struct ErrorAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckAnswer {
     /// The files that were checked.
+    #[serde(serialize_with = "shown_path::list")]
     pub files: Vec<PathBuf>,
     /// Everything that is wrong; empty if nothing is.
     pub problems: Vec<Problem>,
@@ -180,8 +182,10 @@ pub struct WhyAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ExportAnswer {
     /// The file or directory that a trainer is given.
+    #[serde(serialize_with = "shown_path::path")]
     pub annotations: PathBuf,
     /// The list of all files with their SHA-256 digests.
+    #[serde(serialize_with = "shown_path::path")]
     pub digests: PathBuf,
     /// What was written.
     #[serde(flatten)]
@@ -199,8 +203,10 @@ pub struct SettingsAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StatusAnswer {
     /// The directory or URL where the dataset is, or will be.
+    #[serde(serialize_with = "shown_path::path")]
     pub dataset: PathBuf,
     /// The pipeline file that builds it, as far as it is known.
+    #[serde(serialize_with = "shown_path::maybe")]
     pub pipeline: Option<PathBuf>,
     /// Its work directory; null if it has none.
     pub work: Option<WorkState>,

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use manyframe_base::Executor;
 use manyframe_storage::Stores;
@@ -207,7 +208,10 @@ fn overlap(
     };
     std::thread::scope(|scope| {
         for _ in 0..num_at_once.min(tasks.len()) {
-            scope.spawn(work);
+            // One that the system does not start leaves its work to this one.
+            if Builder::new().spawn_scoped(scope, work).is_err() {
+                work();
+            }
         }
     });
     failure.into_result()

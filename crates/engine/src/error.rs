@@ -256,6 +256,14 @@ pub enum EngineError {
         /// The output.
         path: PathBuf,
     },
+    /// Nothing that a dataset has is to be exported.
+    #[error(
+        "no sample is left to export of {path:?}: none is of the layouts, sources and number of images that are asked for, or all are documents"
+    )]
+    NothingToExport {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// The output exists and is not a dataset.
     #[error("{path:?} exists and is not a manyframe dataset; move it away or choose another output")]
     Occupied {
@@ -270,14 +278,14 @@ pub enum EngineError {
         /// What it leads to.
         target: PathBuf,
     },
-    /// The output is inside of another dataset, which is replaced as a whole.
+    /// The output is inside of another dataset, which is replaced as a whole, or of a work directory.
     #[error(
-        "{path:?} is inside of the dataset {around:?}, whose next build would remove it; choose a directory beside it"
+        "{path:?} is inside of the dataset or work directory {around:?}, whose next build would remove it; choose a directory beside it"
     )]
     InsideDataset {
         /// The output.
         path: PathBuf,
-        /// The dataset around it.
+        /// The dataset or work directory around it.
         around: PathBuf,
     },
     /// The output is where something is mounted, which cannot be replaced.
@@ -424,6 +432,7 @@ impl EngineError {
             | Self::InsideDataset { .. }
             | Self::AnnotationsChanged { .. }
             | Self::Exists { .. }
+            | Self::NothingToExport { .. }
             | Self::OtherFile { .. }
             | Self::OutputIsMounted { .. }
             | Self::OtherFileSystem { .. }

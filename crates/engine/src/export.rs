@@ -102,7 +102,7 @@ impl Export<'_> {
     ///
     /// [`EngineError::NoSuchSource`] if the options name a source that the dataset does not have, [`EngineError::Exists`]
     /// if something is at `output` already, [`EngineError::InsideDataset`] if it is inside of a dataset, [`EngineError::NotPacked`] if packs are
-    /// asked for that there are not, [`EngineError::OtherFile`] if a file was changed since it was built. After an error, nothing is left of
+    /// asked for that there are not, [`EngineError::NothingToExport`] if no sample is left, [`EngineError::OtherFile`] if a file was changed since it was built. After an error, nothing is left of
     /// the export.
     pub fn write(self, output: &Path) -> Result<Exported, EngineError> {
         let sources = &self.dataset.manifest().sources;
@@ -124,6 +124,9 @@ impl Export<'_> {
         // A build that replaced the dataset is a better reason than a file that it made missing.
         check_current(self.dataset)?;
         let exported = exported?;
+        if exported.num_records == 0 {
+            return Err(EngineError::NothingToExport { path: self.dataset.location().to_owned() });
+        }
         let num_bytes = files.write_list(self.options.format.list_file())?;
         // One flush for a million small files.
         staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {

@@ -87,6 +87,7 @@ mod report;
 mod reuse;
 mod sample;
 mod sha256sums;
+mod shown_path;
 mod slots;
 mod store_output;
 mod task;

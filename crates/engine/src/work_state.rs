@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::report::find_report;
+use crate::shown_path;
 use crate::store_output::journals;
 use crate::work::{is_locked, try_lock};
 
@@ -37,6 +38,7 @@ pub struct OutputPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WorkState {
     /// Its path.
+    #[serde(serialize_with = "shown_path::path")]
     pub directory: PathBuf,
     /// Bytes of its files.
     pub num_bytes: u64,
@@ -54,6 +56,7 @@ pub struct WorkState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlanState {
     /// Its directory.
+    #[serde(serialize_with = "shown_path::path")]
     pub directory: PathBuf,
     /// Number of tasks; `None` if another version of manyframe made it, or it is damaged.
     pub num_tasks: Option<u64>,
@@ -67,6 +70,7 @@ pub struct PlanState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Leftover {
     /// Where it is.
+    #[serde(serialize_with = "shown_path::path")]
     pub path: PathBuf,
     /// What it is.
     pub kind: LeftoverKind,

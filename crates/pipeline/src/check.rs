@@ -150,7 +150,7 @@ fn follow(
         return Err(format!("these pipeline files need each other's datasets, in a cycle: {}", names.join(" → ")));
     }
     if seen.insert(resolved) {
-        let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let text = read_text(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         let own = overrides_for(file, overrides).unwrap_or_default();
         // Its own errors are reported when it is checked or built.
         if let Ok((mut parsed, _)) = parse_partly(&text, file, &own) {
@@ -495,7 +495,10 @@ fn expect_directory(path: &Path) -> Result<(), String> {
 fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
     let allowed = "a directory that does not exist, is empty, or has a dataset";
     if let Some(around) = dataset_around(path) {
-        let found = format!("it is inside of the dataset {}, whose next build would remove it", around.display());
+        let found = format!(
+            "it is inside of the dataset or work directory {}, whose next build would remove it",
+            around.display()
+        );
         return Err(wrong(&found, "a directory beside that dataset"));
     }
     if !matches!(key, Some("root" | "work"))

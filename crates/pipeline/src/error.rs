@@ -58,7 +58,9 @@ impl PipelineError {
     /// Whether another attempt may succeed although neither the pipeline file nor its inputs changed.
     pub fn may_be_retried(&self) -> bool {
         match self {
-            Self::Read { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Read { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput)
+            }
             Self::Annotations { detail, .. } | Self::MediaRoot { detail, .. } => detail.may_be_retried,
             Self::Invalid(_) | Self::NoStages { .. } | Self::CyclicStages { .. } => false,
         }

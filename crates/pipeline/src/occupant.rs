@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use manyframe_base::read_regular;
 use serde::Deserialize;
 
 /// The file that every dataset has, and that says what it is. Others have files of this name, too.
@@ -48,8 +49,8 @@ impl Occupant {
             Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(Self::Other),
             Err(error) => return Err(error),
         }
-        let text = match fs::read(directory.join(MANIFEST_FILE)) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+        let text = match read_regular(&directory.join(MANIFEST_FILE)) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
                 return Ok(Self::Other);
             }
             text => text?,
@@ -62,12 +63,14 @@ impl Occupant {
     }
 }
 
-/// The dataset that a directory is inside of, however deep. Its next build would remove all that is in it.
+/// The dataset, or work directory of one, that a directory is inside of, however deep. Its next build would remove all that is in it.
 pub fn dataset_around(directory: &Path) -> Option<&Path> {
-    let is_dataset = |path: &&Path| {
+    let is_dataset = |path: &Path| {
         path.join(LEDGER_FILE).is_file() && matches!(Occupant::of(path), Ok(Occupant::Dataset(_) | Occupant::Nameless))
     };
-    directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).find(is_dataset)
+    let is_work = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(b".work") && path.join("lock").is_file();
+    let mut above = directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
+    above.find(|path| is_dataset(path) || is_work(path))
 }
 
 #[cfg(test)]

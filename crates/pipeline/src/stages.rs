@@ -3,6 +3,7 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -77,6 +78,10 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
         let reason = "the name of a directory above it is not valid Unicode, so that no setting could name what is in it; \
                       rename that directory";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    // A pipe that nobody writes to would be read forever; those below `/dev` are of the shell that runs the command.
+    if !path.starts_with("/dev") && std::fs::metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     std::fs::read_to_string(path)
 }

@@ -1,13 +1,12 @@
 //! Makes a plan: index, decisions, and the files that a worker needs.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::write_json_unflushed;
 use manyframe_base::staged_directory::Flush;
-use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
+use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, open_regular, write_json};
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{MANIFEST_FILE, PackSummary};
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
@@ -265,7 +264,7 @@ pub(crate) fn inputs_digest(
 fn digest_of(path: &Path) -> Result<Digest, PlanError> {
     let read_error = |source| PlanError::Read { path: path.to_owned(), source };
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(read_error)?).map_err(read_error)?;
+    hasher.update_reader(open_regular(path).map_err(read_error)?).map_err(read_error)?;
     Ok(Digest(*hasher.finalize().as_bytes()))
 }
 

@@ -6,12 +6,11 @@
 //! that states a digest. Files at stores are not looked at: stores compare digests themselves.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::files::write_json_unflushed;
-use manyframe_base::{Executor, FileAccess, FileError, is_url};
+use manyframe_base::{Executor, FileAccess, FileError, is_url, open_regular};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetReader, Manifest, named_files};
 use manyframe_media::MediaIdentity;
@@ -131,7 +130,7 @@ impl ShardDigests {
             return Some(known.digest == *digest);
         }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(path).ok()?).ok()?;
+        hasher.update_reader(open_regular(path).ok()?).ok()?;
         let is_as_stated = hasher.finalize().as_bytes() == &digest.0;
         // What a damaged file has now takes the place of nothing that is kept.
         if is_as_stated {

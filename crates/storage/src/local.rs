@@ -2,13 +2,13 @@
 //!
 //! It has no versions of files and takes files as a whole. Copies appear under their names when they are on the disk.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::temporary_beside;
-use manyframe_base::{AtomicFile, FileAction, FileError, InputFile, write_atomic};
+use manyframe_base::{AtomicFile, FileAction, FileError, InputFile, open_regular, read_regular, write_atomic};
 use manyframe_core::Digest;
 
 use crate::storage::{Condition, FileState, Storage, StoredFile, Written, check_path};
@@ -66,12 +66,12 @@ impl Storage for LocalDirectory {
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         let path = self.local_path(path)?;
-        fs::read(&path).map_err(FileError::read(&path))
+        read_regular(&path).map_err(FileError::read(&path))
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, FileError> {
         let path = self.local_path(path)?;
-        let mut file = File::open(&path).map_err(FileError::read(&path))?;
+        let mut file = open_regular(&path).map_err(FileError::read(&path))?;
         let num_bytes = range.end.saturating_sub(range.start);
         let mut bytes = Vec::new();
         let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.take(num_bytes).read_to_end(&mut bytes));
@@ -118,7 +118,7 @@ impl Storage for LocalDirectory {
 
     fn copy_in(&self, local: &Path, path: &str) -> Result<(), FileError> {
         let path = self.local_path(path)?;
-        let mut original = File::open(local).map_err(FileError::read(local))?;
+        let mut original = open_regular(local).map_err(FileError::read(local))?;
         let mut copy = AtomicFile::create(&path)?;
         io::copy(&mut original, &mut copy).map_err(FileError::write(&path))?;
         copy.publish()
@@ -155,7 +155,7 @@ impl Storage for LocalDirectory {
 /// If it cannot be read.
 pub fn digest_of_file(path: &Path) -> Result<Digest, FileError> {
     let mut hasher = blake3::Hasher::new();
-    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+    let read = open_regular(path).and_then(|file| hasher.update_reader(file).map(drop));
     read.map_err(FileError::read(path))?;
     Ok(Digest(*hasher.finalize().as_bytes()))
 }

@@ -1,10 +1,10 @@
 //! What a validation is asked for: the model, the samples, and how they run.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::FileError;
+use manyframe_base::{FileError, open_regular};
 use manyframe_core::DeviceChoice;
 use manyframe_dataset::DatasetReader;
 use manyframe_pipeline::PipelineFile;
@@ -69,7 +69,7 @@ impl ValidateRequest {
 ///
 /// [`EngineError::File`] if it cannot be read, [`EngineError::Policy`] if it is no policy.
 pub fn read_policy(path: &Path) -> Result<Policy, EngineError> {
-    let text = fs::read_to_string(path).map_err(FileError::read(path))?;
+    let text = open_regular(path).and_then(io::read_to_string).map_err(FileError::read(path))?;
     toml::from_str(&text).map_err(|source| EngineError::Policy { path: path.to_owned(), source })
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Nothing is computed again: what the files were made of is in a dataset, which need not be there.
 //!
-//! Memory: 16 bytes for each file, and the names of the directories that are open.
+//! Memory: 16 bytes for each file and directory, and the names of the directories that are open.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use manyframe_base::{Executor, FileError, Step};
+use manyframe_base::{Executor, FileError, Step, open_regular};
 use manyframe_core::{Digest, RecordId};
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
@@ -36,7 +37,7 @@ pub fn verify_export(list: &Path, executor: Executor<'_>) -> Result<Verification
     let list_name = list.file_name().unwrap_or_default().display();
     let (mut found, mut findings) = (Verification::default(), Findings::default());
     let listed = Listed::read(list, &mut findings)?;
-    found.num_files = listed.0.len() as u64;
+    found.num_files = listed.files.len() as u64;
     let num_bytes = listed.check_others(list, &mut found, &mut findings);
     executor.progress.start(Step::VerifyFiles, num_bytes);
     let files = lines(list)?.filter_map(|line| line.map(|line| listed_file(&line)).transpose());
@@ -72,11 +73,7 @@ fn listed_file(line: &[u8]) -> Option<(PathBuf, [u8; 32])> {
 /// The size of a file, if it has this digest.
 fn num_bytes_if_whole(path: &Path, sha256: [u8; 32]) -> io::Result<Option<u64>> {
     const BUFFER_BYTES: usize = 1 << 18;
-    // Asked before it is opened: that of a pipe waits for whoever writes to it.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, open_regular(path)?);
     let (mut found, mut num_bytes) = (Sha256::new(), 0);
     loop {
         let bytes = file.fill_buf()?;
@@ -91,14 +88,22 @@ fn num_bytes_if_whole(path: &Path, sha256: [u8; 32]) -> io::Result<Option<u64>> 
 }
 
 /// The paths in a list, by half of their digests, in order: there may be millions.
-struct Listed(Vec<RecordId>);
+struct Listed {
+    files: Vec<RecordId>,
+    /// The directories that they are in, and those above.
+    directories: BTreeSet<RecordId>,
+}
 
 impl Listed {
     fn read(list: &Path, findings: &mut Findings) -> Result<Self, FileError> {
-        let mut names = Vec::new();
+        let (mut names, mut directories) = (Vec::new(), BTreeSet::new());
         for (number, line) in (1_u64..).zip(lines(list)?) {
             match listed_file(&line?) {
-                Some((path, _)) => names.push(key(&path)),
+                Some((path, _)) => {
+                    names.push(key(&path));
+                    let mut above = path.ancestors().skip(1).map(key);
+                    while above.next().is_some_and(|directory| directories.insert(directory)) {}
+                }
                 None => findings.problem(format!("{} has no file and its digest in line {number}", list.display())),
             }
         }
@@ -107,17 +112,26 @@ impl Listed {
         }
         names.sort_unstable();
         names.dedup();
-        Ok(Self(names))
+        Ok(Self { files: names, directories })
     }
 
     /// Names the files that are not in the list; those with a leading dot, and those in a directory with one, are their owner's.
-    /// Returns the size of all files.
+    /// A link to a directory is followed if files of the list are behind it: those of an export may be on another disk. Returns the
+    /// size of all files.
     fn check_others(&self, list: &Path, found: &mut Verification, findings: &mut Findings) -> u64 {
         let directory = list.parent().unwrap_or(list);
         let mut num_bytes = 0;
-        for entry in WalkDir::new(directory).min_depth(1).follow_links(true).sort_by_file_name() {
+        let mut walk = WalkDir::new(directory).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
             let path = match &entry {
-                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) if entry.file_type().is_dir() => {
+                    let is_listed = |below| self.directories.contains(&key(below));
+                    if !entry.path_is_symlink() || entry.path().strip_prefix(directory).is_ok_and(is_listed) {
+                        continue;
+                    }
+                    walk.skip_current_dir();
+                    entry.path()
+                }
                 Ok(entry) => {
                     num_bytes += entry.metadata().map_or(0, |metadata| metadata.len());
                     entry.path()
@@ -134,7 +148,7 @@ impl Listed {
             };
             let path_below = path.strip_prefix(directory).unwrap_or(path);
             let is_hidden = path_below.components().any(|part| part.as_os_str().as_bytes().starts_with(b"."));
-            if path == list || is_hidden || self.0.binary_search(&key(path_below)).is_ok() {
+            if path == list || is_hidden || self.files.binary_search(&key(path_below)).is_ok() {
                 continue;
             }
             let path = path_below.display();

@@ -71,7 +71,7 @@ impl Bytes {
         let beside = FilesBeside::of(manifest, notes)?;
         self.check_unnamed_files(dataset, &beside, findings)?;
         let work = work_directory(&local_place(dataset));
-        let scratch = beside.has_indexes().then(|| StagedDirectory::beside(&work.join("beside"))).transpose()?;
+        let scratch = beside.has_indexes().then(|| StagedDirectory::scratch(&work.join("beside"))).transpose()?;
         let directory = scratch.as_ref().map_or(work.as_path(), StagedDirectory::path);
         let card = (CARD_FILE.to_owned(), Digest::of(beside.card(manifest).as_bytes()));
         for (path, written) in beside.digests(directory)?.into_iter().chain([card]) {

@@ -71,7 +71,7 @@ impl Replanned {
         if options.skips_sources {
             return Err("they were left out".to_owned());
         }
-        let beside = || StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"));
+        let beside = || StagedDirectory::scratch(&work_directory(&local_place(dataset)).join("verify"));
         let temporary = if kept.is_none() { Some(beside().map_err(|error| with_causes(&error))?) } else { None };
         let scratch = temporary.as_ref().map(StagedDirectory::path).or(kept).map(Path::to_owned).unwrap_or_default();
         let mut context = open_context(dataset, &options.variables, &options.stores)?;
@@ -307,7 +307,11 @@ impl Replanned {
     pub(super) fn remove(self) {
         let Some(temporary) = self.temporary else { return };
         drop(temporary);
-        _ = fs::remove_dir(parent_directory(&self.scratch));
+        let parent = parent_directory(&self.scratch);
+        // It may be the temporary directory of the system.
+        if parent.extension().is_some_and(|extension| extension == "work") {
+            _ = fs::remove_dir(parent);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
-use manyframe_base::FileError;
+use manyframe_base::{FileError, open_regular};
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
@@ -75,7 +75,7 @@ pub(super) struct TensorFile {
 impl TensorFile {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self, ValidateError> {
-        let file = File::open(path).map_err(FileError::read(path))?;
+        let file = open_regular(path).map_err(FileError::read(path))?;
         let num_bytes = file.metadata().map_err(FileError::read(path))?.len();
         let damaged = |detail: String| ValidateError::Damaged { path: path.to_owned(), detail };
         if num_bytes < LENGTH_BYTES {

@@ -1,10 +1,9 @@
 //! Guards against configurations from elsewhere: a limit on what is read, and a bound for every number.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use manyframe_base::FileError;
+use manyframe_base::{FileError, open_regular};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,7 +14,7 @@ const MAX_JSON_BYTES: u64 = 16 << 20;
 
 /// Reads a JSON file of at most 16 MiB.
 pub(crate) fn read_json(path: &Path) -> Result<Value, ValidateError> {
-    let file = File::open(path).map_err(FileError::read(path))?;
+    let file = open_regular(path).map_err(FileError::read(path))?;
     let mut text = Vec::new();
     file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(FileError::read(path))?;
     serde_json::from_slice(&text).map_err(|source| ValidateError::Json { path: path.to_owned(), source })
