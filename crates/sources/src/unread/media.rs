@@ -9,6 +9,8 @@ use manyframe_core::{MediaLocation, Rejection};
 
 use super::read_record::ReadRecord;
 use super::texts::is_text;
+use super::turns::{has_more, turns_of};
+use crate::conversation::{CONTENTS, ROLES};
 use crate::draft::DraftPart;
 use crate::fields::{FILES, IMAGES, VIDEOS, is_base64, kind_of_ending};
 use crate::reject::unexpected_schema;
@@ -46,6 +48,51 @@ pub(super) fn reject_other_media(record: &ReadRecord<'_, '_>) -> Result<(), Reje
         ))),
         None => Ok(()),
     }
+}
+
+/// Of a turn, or of a part of one, media in fields that are not read, and the text of a part that is a medium.
+pub(super) fn reject_media_of_turns(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> {
+    let parts_of = |turn| match Object::get_any(turn, CONTENTS) {
+        Some((_, Value::List(parts))) => parts.as_slice(),
+        _ => &[],
+    };
+    let mut turns = turns_of(record.row).filter(|turn| has_more(turn) || !parts_of(turn).is_empty()).peekable();
+    if turns.peek().is_none() {
+        return Ok(());
+    }
+    let read = Read::of(record);
+    let is_lost = |fields: &Object<'_>, name: &str| {
+        ![CONTENTS, ROLES, &["type"]].iter().any(|names| names.contains(&name)) && read.is_another(fields, name)
+    };
+    for turn in turns {
+        let has_role = turn.get_any(ROLES).is_some();
+        if let Some(name) = turn.names().find(|name| has_role && is_lost(turn, name)) {
+            let expected = "expected media in the parts of a turn, or beside the turns";
+            return Err(unexpected_schema(format!("a turn has {name:?}, which would be lost; {expected}")));
+        }
+        let parts = parts_of(turn).iter().filter_map(|part| match part {
+            Value::Object(part) => Some(part),
+            _ => None,
+        });
+        for part in parts {
+            let lost = match part.get("type").and_then(Value::as_text) {
+                Some("text" | "input_text" | "output_text") | None => part.names().find(|name| is_lost(part, name)),
+                Some(_) => part.get_filled(&["text"]).filter(|(_, text)| is_said(text)).map(|(name, _)| name),
+            };
+            if let Some(name) = lost {
+                let expected = "expected a part of its own";
+                return Err(unexpected_schema(format!(
+                    "a part of a turn has {name:?}, which would be lost; {expected}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text is more than a placeholder.
+fn is_said(text: &Value<'_>) -> bool {
+    text.as_text().is_some_and(|text| !["", "<image>", "<video>"].contains(&text.trim()))
 }
 
 /// Of several names for the same kind of media, the first is read.
@@ -107,6 +154,16 @@ fn has_base64(value: &Value<'_>) -> bool {
     }
 }
 
+/// Whether it is what a conversation in a field of a general name has: texts or turns.
+fn has_texts(value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(_) => true,
+        Value::List(items) => items.iter().all(has_texts),
+        Value::Object(turn) => turn.get_any(CONTENTS).is_some(),
+        _ => false,
+    }
+}
+
 /// The media that are read.
 struct Read<'a> {
     columns_with_bytes: Option<&'a BTreeSet<String>>,
@@ -140,10 +197,11 @@ impl<'a> Read<'a> {
     fn is_another(&self, row: &Object<'_>, name: &str) -> bool {
         let is_like_one = ["image", "img", "video"].iter().any(|start| name.to_ascii_lowercase().starts_with(start));
         let is_name = NAMES.contains(&name) || name.ends_with("_id") || !self.is_text_only && ORIGINS.contains(&name);
-        let is_looked_at = is_like_one || !(is_name || is_text(name));
         row.get(name).is_some_and(|value| {
+            let is_text = is_text(name) && (name != "data" || has_texts(value));
+            let is_looked_at = is_like_one || !(is_name || is_text);
             is_looked_at && (self.is_another_medium(value, is_like_one) || self.is_bytes(row, name))
-                || !is_text(name) && has_base64(value)
+                || !is_text && has_base64(value)
         })
     }
 

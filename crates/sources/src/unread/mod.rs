@@ -41,6 +41,7 @@ pub(crate) fn reject_lost(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> 
     }
     options::reject_options_beside_the_question(record)?;
     reject_lost_of_turns(record.row)?;
+    media::reject_media_of_turns(record)?;
     texts::reject_other_texts(record)
 }
 

@@ -14,7 +14,7 @@ use crate::value::Value;
 /// The fields with texts of which records consist, in about the order in which they are preferred.
 const MAIN: &[&[&str]] = &[LISTS, &["texts", "text_list"], QUESTIONS, ANSWERS, CAPTIONS];
 /// Fields with what belongs to such a text.
-const BESIDE: &[&str] = &["history", "system", "system_prompt", "input", "context"];
+const BESIDE: &[&str] = &["history", "system", "system_message", "system_prompt", "input", "context"];
 /// Further fields with what a question is about.
 const CONTEXTS: &[&str] = &["article", "background", "hint", "lecture", "paragraph", "passage", "story"];
 

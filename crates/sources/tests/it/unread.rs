@@ -25,6 +25,7 @@ fn a_medium_anywhere_in_a_record_without_one_is_what_its_text_is_about() {
         r#""url": "http://x.org/a.jpg""#,
         r#""pic_url": "http://x.org/a.jpg?size=big""#,
         r#""source": "charts/1.png""#,
+        r#""data": {"image": "a.png"}"#,
         r#""speech": "a.wav""#,
         r#""sound": {"bytes": null, "path": "a.mp3"}"#,
         r#""url": "data:image/png;base64,iVBORw0K""#,
@@ -72,7 +73,7 @@ fn options_in_any_form_that_the_question_lacks_reject_their_record() {
 
 #[test]
 fn a_passage_beside_a_question_rejects_its_record() {
-    assert_lost(&[r#""passage": "Grass is green.""#, r#""hint": "It is no red.""#]);
+    assert_lost(&[r#""passage": "Grass is green.""#, r#""hint": "It is no red.""#, r#""system_message": "Be brief.""#]);
     check(
         Auto,
         &[
@@ -83,4 +84,33 @@ fn a_passage_beside_a_question_rejects_its_record() {
             (r#"{"image": "a.jpg", "caption": "c", "article": "t"}"#, r#"U [a.jpg] "Describe this image." A "c""#),
         ],
     );
+}
+
+#[test]
+fn what_a_turn_or_a_part_of_it_has_and_nothing_reads_rejects_its_record() {
+    let record = |turn: &str, images: &str| {
+        format!(r#"[{{"messages": [{turn}, {{"role": "assistant", "content": "a"}}], "images": {images}}}]"#)
+    };
+    let with_part = |part: &str| {
+        format!(r#"{{"role": "user", "content": [{part}, {{"type": "text", "text": "q", "image": null}}]}}"#)
+    };
+    for (turn, name) in [
+        (r#"{"role": "user", "content": "q", "image_path": "a.png"}"#.to_owned(), "image_path"),
+        (
+            r#"{"role": "user", "content": "q", "attachments": [{"url": "http://x.org/a.png"}]}"#.to_owned(),
+            "attachments",
+        ),
+        (with_part(r#"{"image": "a.png", "text": "p"}"#), "image"),
+        (with_part(r#"{"type": "text", "text": "p", "image_url": {"url": "a.png"}}"#), "image_url"),
+        (with_part(r#"{"type": "image", "image": "a.png", "text": "p"}"#), "text"),
+    ] {
+        let rejected = parse(Auto, &record(&turn, "[]")).unwrap_err().rejection;
+        assert!(rejected.detail.contains(&format!("has {name:?}, which would be lost")), "{turn}: {}", rejected.detail);
+    }
+    let text = r#"{"type": "image", "image": null, "text": ""}"#;
+    for turn in
+        [with_part(text), r#"{"role": "user", "content": "<image>q", "file": "imgs/a.png", "name": "b"}"#.to_owned()]
+    {
+        check(Auto, &[(&record(&turn, r#"["imgs/a.png"]"#), r#"U [imgs/a.png] "q" A "a""#)]);
+    }
 }
