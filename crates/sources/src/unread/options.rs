@@ -11,8 +11,8 @@ use crate::fields::items_of;
 use crate::reject::unexpected_schema;
 use crate::value::{Object, Value};
 
-/// Beside the texts of options: what they are called.
-const LABELS: &[&str] = &["index", "key", "label", "labels", "letter"];
+/// Beside the texts of options: what they are called, and how a model ended.
+const LABELS: &[&str] = &["finish_reason", "index", "key", "label", "labels", "letter"];
 
 /// Rejects a record with options that no turn has: a list, an object, a text that is a list, or a field for each of them.
 pub(super) fn reject_options_beside_the_question(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> {
@@ -21,7 +21,9 @@ pub(super) fn reject_options_beside_the_question(record: &ReadRecord<'_, '_>) ->
         return Ok(());
     }
     let has_letters = ["A", "B"].iter().all(|name| row.get_filled(&[name]).is_some());
-    let is_lost = |option: &str| !record.texts().any(|text| has_words(text, option));
+    // A letter or a number is in many words.
+    let is_in = |text: &str, option: &str| option.len() > 3 && text.contains(option) || has_words(text, option);
+    let is_lost = |option: &str| !record.texts().any(|text| is_in(text, option));
     let mut names = row.names().filter(|name| is_called_options(name) || has_letters && is_letter(name));
     match names.find(|name| row.get(name).is_some_and(|value| texts_of(value).iter().any(|option| is_lost(option)))) {
         Some(name) => {

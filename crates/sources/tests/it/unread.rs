@@ -60,6 +60,10 @@ fn options_in_any_form_that_the_question_lacks_reject_their_record() {
         r#""option_a": "red", "option_b": "blue""#,
         r#""A": "red", "B": "blue", "C": "green""#,
     ]);
+    let chinese = r#"{"question": "哪个？A红色B蓝色", "answer": "A", "options": ["红色", "蓝色"]}"#;
+    let logged =
+        r#"{"prompt": "q", "completion": "a", "choices": [{"text": "a", "index": 0, "finish_reason": "stop"}]}"#;
+    check(Auto, &[(chinese, r#"U "哪个？A红色B蓝色" A "A""#), (&format!("[{logged}]"), r#"U "q" A "a""#)]);
     for options in [
         r#""options": {"A": "red", "B": "blue"}"#,
         r#""options": "['red', 'blue']", "A": "red", "B": "blue""#,
