@@ -116,6 +116,12 @@ fn only<'v, 'r>(value: &'v Value<'r>) -> &'v Value<'r> {
     }
 }
 
+/// Whether a field of this name has a picture of whoever made the record.
+fn is_called_ornament(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["avatar", "icon", "logo"].iter().any(|word| name.contains(word))
+}
+
 fn is_called_picture(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["image", "img", "picture", "photo", "screenshot", "thumbnail", "figure", "video"]
@@ -197,6 +203,7 @@ impl<'a> Read<'a> {
     fn is_another(&self, row: &Object<'_>, name: &str) -> bool {
         let is_like_one = ["image", "img", "video"].iter().any(|start| name.to_ascii_lowercase().starts_with(start));
         let is_name = NAMES.contains(&name) || name.ends_with("_id") || !self.is_text_only && ORIGINS.contains(&name);
+        let is_name = is_name || self.is_text_only && is_called_ornament(name);
         row.get(name).is_some_and(|value| {
             let is_text = is_text(name) && (name != "data" || has_texts(value));
             let is_looked_at = is_like_one || !(is_name || is_text);
@@ -227,7 +234,8 @@ impl<'a> Read<'a> {
             }
             Value::List(items) => items.iter().any(|item| self.is_another_medium(item, is_like_one)),
             Value::Object(object) => {
-                let is_looked_at = |name: &&str| self.is_text_only && !is_text(name) || *name == "path";
+                let is_looked_at =
+                    |name: &&str| self.is_text_only && !is_text(name) && !is_called_ornament(name) || *name == "path";
                 object.get("bytes") == Some(&Value::Bool(true))
                     || object
                         .names()

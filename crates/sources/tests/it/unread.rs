@@ -44,6 +44,10 @@ fn a_medium_anywhere_in_a_record_without_one_is_what_its_text_is_about() {
         &[
             (r#"{"text": "ho", "meta": {"url": "http://x.org/a.jpg"}}"#, r#"A "ho""#),
             (r#"{"question": "q", "answer": "a", "id": "7.jpg", "url": "http://x.org/a"}"#, r#"U "q" A "a""#),
+            (
+                r#"{"question": "q", "answer": "a", "avatarUrl": "http://x.org/a.png", "by": {"icon": "a.png"}}"#,
+                r#"U "q" A "a""#,
+            ),
         ],
     );
 }
