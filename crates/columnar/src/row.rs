@@ -84,6 +84,11 @@ impl RowReader {
         self.inner.file.column_names().collect()
     }
 
+    /// Names of the top-level columns that have bytes, wherever in them, which rows do not show.
+    pub fn columns_with_bytes(&self) -> impl Iterator<Item = &str> {
+        self.inner.file.columns.iter().filter(|(_, shape)| shape.has_bytes()).map(|(name, _)| name.as_str())
+    }
+
     /// The rows of a range (cut at the end of the file), each with its position in the file.
     pub fn rows(&self, range: Range<u64>) -> Result<Rows, ColumnarError> {
         let end = range.end.min(self.num_rows());

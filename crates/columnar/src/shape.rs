@@ -23,6 +23,17 @@ pub(crate) enum Shape {
     List(Box<Shape>),
 }
 
+impl Shape {
+    /// Whether there are bytes in it that are no text.
+    pub(crate) fn has_bytes(&self) -> bool {
+        match self {
+            Self::Leaf { kind, .. } => *kind == LeafKind::Binary,
+            Self::Struct(parts) => parts.iter().any(|(_, part)| part.has_bytes()),
+            Self::List(element) => element.has_bytes(),
+        }
+    }
+}
+
 /// How the values of a leaf are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeafKind {

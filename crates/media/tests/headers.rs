@@ -114,6 +114,47 @@ fn pixels_of_a_bmp_without_a_position_follow_its_headers() {
     assert_eq!(code(decode_rgb(&bitmap(&pixels, 20), &MediaLimits::default())), RejectCode::MediaCorrupt);
 }
 
+/// A bitmap whose header says what the four bytes of a pixel mean, of pixels of this transparency.
+fn bitmap_with_transparency(pixels: &RgbImage, alpha: impl Fn(usize) -> u8) -> Vec<u8> {
+    const HEADER_BYTES: u32 = 108;
+    let mut bytes = b"BM\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend((14 + HEADER_BYTES).to_le_bytes());
+    bytes.extend([HEADER_BYTES, pixels.width_px(), pixels.height_px(), 1 | 32 << 16, 3].map(u32::to_le_bytes).concat());
+    bytes.extend([0; 20]);
+    bytes.extend([0x00ff_0000_u32, 0xff00, 0xff, 0xff00_0000].map(u32::to_le_bytes).concat());
+    bytes.resize(14 + HEADER_BYTES as usize, 0);
+    let rows = pixels.pixels().chunks_exact(pixels.stride()).rev();
+    let colors = rows.flat_map(|row| row.as_chunks::<3>().0).enumerate();
+    bytes.extend(colors.flat_map(|(index, &[red, green, blue])| [blue, green, red, alpha(index)]));
+    bytes
+}
+
+#[test]
+fn a_bmp_without_a_visible_pixel_is_opaque() {
+    // Windows draws on bitmaps without writing transparency; browsers show these, too.
+    let pixels = picture(24, 16);
+    assert!(decode(&bitmap_with_transparency(&pixels, |_| 0)) == pixels);
+    assert!(decode(&bitmap_with_transparency(&pixels, |_| 255)) == pixels);
+    // The last row comes first.
+    let shown = decode(&bitmap_with_transparency(&pixels, |index| if index < 24 { 255 } else { 0 }));
+    assert!(shown.pixels().iter().take(15 * shown.stride()).all(|&level| level == 255));
+    assert!(shown.pixels()[15 * shown.stride()..] == pixels.pixels()[15 * pixels.stride()..]);
+}
+
+#[test]
+fn a_bmp_of_os2_may_have_16_or_32_bits() {
+    // ImageMagick writes them.
+    let header = |bits: u8| [&b"BM\0\0\0\0\0\0\0\0\x1a\0\0\0\x0c\0\0\0\x05\0\x04\0\x01\0"[..], &[bits, 0]].concat();
+    // Red, with five bits each, and two bytes behind each row of five pixels.
+    let of_16 = [header(16), [[0, 0x7c].repeat(5), vec![0; 2]].concat().repeat(4)].concat();
+    let of_32 = [header(32), [0, 0, 255, 0].repeat(20)].concat();
+    for bitmap in [of_16, of_32] {
+        let shown = decode(&bitmap);
+        assert_eq!((shown.width_px(), shown.height_px()), (5, 4));
+        assert_eq!(shown.pixels(), [255, 0, 0].repeat(20));
+    }
+}
+
 #[test]
 fn an_extension_of_a_gif_that_is_unknown_is_skipped() {
     let plain = fixture("still.gif");

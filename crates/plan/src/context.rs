@@ -35,7 +35,7 @@ use crate::shard_digests::StatedShard;
 use crate::source_reader::SourceReader;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "17";
+const SAMPLES_VERSION: &str = "18";
 
 /// An opened pipeline.
 pub struct Context {

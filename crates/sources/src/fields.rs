@@ -217,7 +217,7 @@ fn named_location(name: &str, text: &str) -> Result<MediaLocation, Rejection> {
 }
 
 /// Whether a text is the bytes of a file, and not its path.
-fn is_base64(text: &str) -> bool {
+pub(crate) fn is_base64(text: &str) -> bool {
     /// Longer than any path.
     const MIN_BYTES: usize = 4096;
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_\r\n".contains(&byte);
@@ -248,6 +248,11 @@ pub(crate) fn read_clip(row: &Object<'_>, [start, end]: [&str; 2]) -> Result<Opt
 
 /// What the ending of a path says that it is.
 pub fn kind_of_path(path: &str) -> Option<MediaKind> {
+    kind_of_ending(Path::new(path).extension()?.to_str()?)
+}
+
+/// What an ending says that a file is.
+pub(crate) fn kind_of_ending(ending: &str) -> Option<MediaKind> {
     // Also those that no decoder here reads: a record without its image says something else.
     const IMAGES: &[&str] = &[
         "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "pbm", "pgm", "pnm", "ppm", "heic", "heif",
@@ -257,7 +262,7 @@ pub fn kind_of_path(path: &str) -> Option<MediaKind> {
         "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "m2ts", "wmv", "asf", "flv", "ts", "ogv", "3gp",
         "3g2",
     ];
-    let ending = Path::new(path).extension()?.to_str()?.to_ascii_lowercase();
+    let ending = ending.to_ascii_lowercase();
     let is_any = |endings: &[&str]| endings.contains(&ending.as_str());
     if is_any(VIDEOS) { Some(MediaKind::Video) } else { is_any(IMAGES).then_some(MediaKind::Image) }
 }

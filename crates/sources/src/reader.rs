@@ -1,5 +1,6 @@
 //! What the file of a dataset in `kinds/` provides, and what is passed to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use manyframe_core::Rejection;
@@ -29,6 +30,8 @@ pub(crate) struct RecordContext<'a> {
     pub(crate) options: &'a SourceOptions,
     /// Where the record's file has media, if it is a table or an archive.
     pub(crate) table: Option<&'a Embedded<'a>>,
+    /// Columns of its file whose bytes are `true`.
+    pub(crate) columns_with_bytes: Option<&'a BTreeSet<String>>,
     /// The part of the source that its file belongs to; may be empty.
     pub(crate) subset: &'a str,
     /// May be empty.

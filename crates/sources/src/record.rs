@@ -1,6 +1,6 @@
 //! From the text of a record to a [`Record`] or a [`RejectedRecord`]: the part that all datasets share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use manyframe_core::{
@@ -34,6 +34,8 @@ pub(crate) struct ParseContext<'a> {
     pub(crate) sides: Option<&'a Sides>,
     /// Path of the annotation file: if it is a table or an archive, media can be in it.
     pub(crate) table: Option<&'a Arc<str>>,
+    /// Columns of the annotation file whose bytes are `true` in its records.
+    pub(crate) columns_with_bytes: Option<&'a BTreeSet<String>>,
 }
 
 /// Understands a record.
@@ -67,8 +69,13 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
     }
     write_out_answer(&mut row, !matches!((&raw.body, raw.origin.position), (RawBody::Json(_), Position::Row(_))));
     let table = embedded(raw, context);
-    let record_context =
-        RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
+    let record_context = RecordContext {
+        options: context.options,
+        table: table.as_ref(),
+        columns_with_bytes: context.columns_with_bytes,
+        subset: &raw.subset,
+        upstream_id,
+    };
     let mut draft = (reader.draft)(&row, &record_context)?;
     tidy(&mut draft, context.options);
     context.artefacts.reject_in(&draft.turns)?;

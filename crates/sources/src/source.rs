@@ -122,7 +122,17 @@ pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source
         let needles = spec.options.needles.clone();
         let annotation = annotation.clone();
         let merges = spec.options.merge != Merge::Nothing;
-        let file = AnnotatedFile { access, list, merges, needles, annotation, path, subset, opened: OnceCell::new() };
+        let file = AnnotatedFile {
+            access,
+            list,
+            merges,
+            needles,
+            annotation,
+            path,
+            subset,
+            opened: OnceCell::new(),
+            columns_with_bytes: OnceCell::new(),
+        };
         let file_name = Arc::clone(&file.annotation.name);
         if files.insert(Arc::clone(&file_name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: file_name });
@@ -163,6 +173,8 @@ struct AnnotatedFile {
     subset: Arc<str>,
     /// For point reads; opened once, whichever thread asks first: a compressed file is inflated as a whole.
     opened: OnceCell<Box<dyn Container>>,
+    /// Known once a record was read.
+    columns_with_bytes: OnceCell<BTreeSet<String>>,
 }
 
 impl Source for Annotations {
@@ -242,13 +254,15 @@ impl Source for Annotations {
 
 impl Annotations {
     fn context_of(&self, raw: &Raw) -> ParseContext<'_> {
+        let file = self.files.get(&raw.origin.file);
         ParseContext {
             name: &self.spec.name,
             kind: self.spec.kind,
             options: &self.spec.options,
             artefacts: &self.artefacts,
             sides: self.sides.get(),
-            table: self.files.get(&raw.origin.file).map(|file| &file.path),
+            table: file.map(|file| &file.path),
+            columns_with_bytes: file.and_then(|file| file.columns_with_bytes.get()),
         }
     }
 
@@ -284,6 +298,7 @@ impl AnnotatedFile {
         if self.merges && opened.has_own_media() {
             return Err(SourceError::NothingToMerge { path: self.annotation.path.clone() });
         }
+        self.columns_with_bytes.get_or_init(|| opened.columns_with_bytes());
         let Some(options) = &self.needles else { return Ok(opened) };
         let set = NeedleSet::read(opened, options).map_err(|error| self.error(error))?;
         Ok(Box::new(set.map_err(|detail| SourceError::Needles { path: self.annotation.path.clone(), detail })?))

@@ -82,7 +82,7 @@ const MOST_COLORS: usize = 256;
 /// The same image as Windows would write it: with its header, one plane, no more colours than a pixel can name, and all padding.
 /// `None` if the image is of another kind.
 pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<Vec<u8>> {
-    let image = Description::of(bytes)?;
+    let Some(image) = Description::of(bytes) else { return with_windows_header(bytes) };
     let (file_header, rest) = bytes.split_at_checked(FILE_HEADER_BYTES)?;
     // The further numbers of compressions mean something else.
     if image.header_bytes != WINDOWS && image.compression > RLE_4 {
@@ -102,6 +102,18 @@ pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<Vec<u8>> {
     let pixels_at = pixels_at.to_le_bytes();
     let (_, rest) = rest.split_at_checked(image.header_bytes)?;
     Some([file_header.get(..10)?, &pixels_at, &header, rest, &vec![0; padding as usize]].concat())
+}
+
+/// The same image with the header of Windows, if it has that of OS/2 1, and pixels without a palette.
+fn with_windows_header(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (file_header, rest) = bytes.split_at_checked(FILE_HEADER_BYTES)?;
+    let (&[OS2, 0, 0, 0, w0, w1, h0, h1, _, _, bits @ (16 | 32), 0], rest) = rest.split_first_chunk()? else {
+        return None;
+    };
+    let mut header = [0; WINDOWS];
+    header[..16].copy_from_slice(&[WINDOWS as u8, 0, 0, 0, w0, w1, 0, 0, h0, h1, 0, 0, 1, 0, bits, 0]);
+    let pixels_at = number(file_header, 10)?.checked_add(WINDOWS as u32 - u32::from(OS2))?;
+    Some([file_header.get(..10)?, &pixels_at.to_le_bytes(), &header, rest].concat())
 }
 
 /// The same image without compression, if its pixels are runs: as Pillow, and unlike the decoder, this does not invent pixels where

@@ -114,7 +114,17 @@ fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
             None => Err(error),
         }),
     };
-    copy(decoded, SourceFormat::Bmp, image)
+    copy(decoded.map(opaque_if_unseen), SourceFormat::Bmp, image)
+}
+
+/// Without its transparency, if that hides every pixel: Windows draws on bitmaps without writing any, and readers show what is drawn.
+fn opaque_if_unseen(decoded: DynamicImage) -> DynamicImage {
+    match decoded {
+        DynamicImage::ImageRgba8(pixels) if pixels.pixels().all(|pixel| pixel[3] == 0) => {
+            DynamicImage::ImageRgba8(pixels).into_rgb8().into()
+        }
+        decoded => decoded,
+    }
 }
 
 fn decode_pnm(bytes: &[u8], image: &mut RgbImage) -> Result<(), PnmError> {

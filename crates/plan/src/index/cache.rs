@@ -21,7 +21,7 @@ use crate::index::group::SplitGroup;
 const DIRECTORY: &str = "index";
 
 /// Raised whenever the same inputs would have other rows or other bytes of files, but the same samples.
-const ROWS_VERSION: &str = "10";
+const ROWS_VERSION: &str = "11";
 
 /// Where the index files in a work directory are.
 pub(crate) fn index_directory(work: &Path) -> PathBuf {

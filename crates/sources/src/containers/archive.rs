@@ -15,6 +15,7 @@ use super::container::{Container, LocatedRecords};
 use super::sample::{NamedMedia, Sample, SamplePart};
 use crate::json::{self, LocatedRecord, ReadError};
 use crate::raw::{Member, RawBody};
+use crate::reject::unexpected_schema;
 
 /// An open tar.
 pub(crate) struct Archive(Arc<Samples>);
@@ -167,7 +168,11 @@ impl Samples {
                 return Ok(broken(rejection));
             }
         }
-        Ok(match sample.finish() {
+        let finished = sample.finish().and_then(|(text, named)| {
+            named.iter().zip([&images, &videos]).try_for_each(reject_several_kinds)?;
+            Ok((text, named))
+        });
+        Ok(match finished {
             Err(rejection) => broken(rejection),
             Ok((text, named)) => {
                 let of_field = |(named, mut files): (NamedMedia, Vec<&TarMember>)| {
@@ -186,6 +191,30 @@ impl Samples {
             }
         })
     }
+}
+
+/// Rejects a sample with several images, or videos, that are no list, such as `1.jpg` beside `1.mask.png`: their names have no numbers,
+/// and its JSON does not name them.
+fn reject_several_kinds((named, files): (&NamedMedia, &Vec<&TarMember>)) -> Result<(), Rejection> {
+    let endings: Vec<&str> = files.iter().map(|file| split_name(&file.name).1).collect();
+    let lists: Vec<(&str, bool)> = endings.iter().map(|ending| list_of(ending)).collect();
+    let is_one = lists.windows(2).all(|pair| matches!(pair, [(one, _), (next, _)] if one == next));
+    let num_unnumbered = lists.iter().filter(|(_, has_number)| !has_number).count();
+    if is_one && num_unnumbered <= 1 || !named.names.is_empty() {
+        return Ok(());
+    }
+    let expected = "expected one, numbers such as 0.jpg and 1.jpg, or their names in the JSON of the sample";
+    Err(unexpected_schema(format!(
+        "several media, {}, of which nothing says what they are; {expected}",
+        endings.join(", ")
+    )))
+}
+
+/// What numbered files share of an ending such as `img0.jpg`, and whether there is a number, or a letter in its place.
+fn list_of(ending: &str) -> (&str, bool) {
+    let (before, _) = ending.rsplit_once('.').unwrap_or(("", ending));
+    let list = before.trim_end_matches(|character: char| character.is_ascii_digit());
+    if list.len() == 1 && list == before { ("", true) } else { (list, list != before) }
 }
 
 /// Where the last of some files ends in the archive.

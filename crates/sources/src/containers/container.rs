@@ -27,6 +27,11 @@ pub(crate) trait Container: Send + Sync {
         false
     }
 
+    /// Columns with bytes, which are `true` in its records.
+    fn columns_with_bytes(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     /// Endings of files in it of which nothing is read.
     fn unread_endings(&self) -> BTreeSet<String> {
         BTreeSet::new()

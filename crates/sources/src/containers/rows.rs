@@ -1,5 +1,6 @@
 //! Parquet files: each row is a record, and its binary cells are `true`.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -44,6 +45,10 @@ impl Container for RowFile {
             let (number, row) = next?;
             Ok(LocatedRecord { position: Position::Row(number), body: body_of_row(row) })
         })))
+    }
+
+    fn columns_with_bytes(&self) -> BTreeSet<String> {
+        self.0.columns_with_bytes().map(str::to_owned).collect()
     }
 
     fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {

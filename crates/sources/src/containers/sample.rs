@@ -9,6 +9,7 @@
 //! | `1.wav` … | `audio`, so that the record is rejected |
 //! | others, such as `1.cls` | nothing |
 //!
+//! In a tar, several images or videos have numbers, or names in the JSON, or reject the sample: `1.jpg` beside `1.mask.png`.
 //! Two files that have a field, with different values, reject the sample, and so does one with zeros in place of text.
 
 use std::collections::BTreeMap;

@@ -69,7 +69,8 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
         Some(document) => document,
         None => draft_of_fields(row, context)?,
     };
-    reject_lost(&ReadRecord { row, draft: &draft, options: context.options })?;
+    let RecordContext { options, columns_with_bytes, .. } = *context;
+    reject_lost(&ReadRecord { row, draft: &draft, options, columns_with_bytes })?;
     Ok(draft)
 }
 

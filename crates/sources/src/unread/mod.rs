@@ -4,6 +4,7 @@
 //! The option `fields` decides between media, and between texts: what it names is read, and others beside it are not.
 
 mod media;
+mod options;
 mod read_record;
 mod texts;
 mod turns;
@@ -14,7 +15,6 @@ pub(crate) use self::read_record::ReadRecord;
 pub(crate) use self::turns::reject_lost_of_turns;
 use crate::draft::DraftPart;
 use crate::reject::unexpected_schema;
-use crate::value::{Object, Value};
 
 /// Parts of a video, in forms that are not read.
 const SEGMENTS: &[&str] = &[
@@ -39,8 +39,9 @@ pub(crate) fn reject_lost(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> 
         let known = "start and end, in seconds";
         return Err(unexpected_schema(format!("{name:?} may be a part of its video, which is read from {known}")));
     }
-    reject_options_beside_the_question(record.row)?;
+    options::reject_options_beside_the_question(record)?;
     reject_lost_of_turns(record.row)?;
+    media::reject_media_of_turns(record)?;
     texts::reject_other_texts(record)
 }
 
@@ -61,14 +62,4 @@ fn reject_placeholders_without_media(record: &ReadRecord<'_, '_>) -> Result<(), 
         ));
     }
     Ok(())
-}
-
-/// Options that the question does not have itself.
-fn reject_options_beside_the_question(row: &Object<'_>) -> Result<(), Rejection> {
-    let Some((name, Value::List(options))) = row.get_filled(&["options", "choices"]) else { return Ok(()) };
-    let Some(question) = row.get("question").and_then(Value::as_text) else { return Ok(()) };
-    if options.iter().filter_map(Value::as_text).all(|option| question.contains(option)) {
-        return Ok(());
-    }
-    Err(unexpected_schema(format!("{name:?} are not in the question, where the model would see them")))
 }

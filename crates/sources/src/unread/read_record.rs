@@ -1,5 +1,7 @@
 //! A record, and what was read of it.
 
+use std::collections::BTreeSet;
+
 use crate::draft::{Draft, DraftPart};
 use crate::options::SourceOptions;
 use crate::value::Object;
@@ -10,6 +12,8 @@ pub(crate) struct ReadRecord<'a, 'r> {
     pub(crate) row: &'a Object<'r>,
     pub(crate) draft: &'a Draft<'a>,
     pub(crate) options: &'a SourceOptions,
+    /// Columns of its file whose bytes are `true`.
+    pub(crate) columns_with_bytes: Option<&'a BTreeSet<String>>,
 }
 
 impl<'a> ReadRecord<'a, '_> {

@@ -14,7 +14,9 @@ use crate::value::Value;
 /// The fields with texts of which records consist, in about the order in which they are preferred.
 const MAIN: &[&[&str]] = &[LISTS, &["texts", "text_list"], QUESTIONS, ANSWERS, CAPTIONS];
 /// Fields with what belongs to such a text.
-const BESIDE: &[&str] = &["history", "system", "system_prompt", "input", "context"];
+const BESIDE: &[&str] = &["history", "system", "system_message", "system_prompt", "input", "context"];
+/// Further fields with what a question is about.
+const CONTEXTS: &[&str] = &["article", "background", "hint", "lecture", "paragraph", "passage", "story"];
 
 /// How a field that thoughts may be in says how much was thought.
 const SWITCHES: &[&str] = &["auto", "high", "low", "medium", "none", "off", "on"];
@@ -35,7 +37,9 @@ fn is_other_caption(name: &str) -> bool {
 }
 
 pub(super) fn reject_other_texts(record: &ReadRecord<'_, '_>) -> Result<(), Rejection> {
-    let names = || MAIN.iter().flat_map(|names| names.iter()).chain(BESIDE).chain(&THOUGHTS).copied();
+    let is_asked = record.row.get_filled(QUESTIONS).is_some();
+    let contexts = if is_asked { CONTEXTS } else { &[] };
+    let names = || MAIN.iter().flat_map(|names| names.iter()).chain(BESIDE).chain(contexts).chain(&THOUGHTS).copied();
     let is_filled = |name: &&str| record.row.get_filled(&[*name]).is_some();
     let mut filled: Vec<&str> = names().filter(is_filled).collect();
     filled.extend(record.row.names().filter(|name| is_other_caption(name)).filter(is_filled));
@@ -52,9 +56,11 @@ pub(super) fn reject_other_texts(record: &ReadRecord<'_, '_>) -> Result<(), Reje
         return Ok(());
     }
     Err(unexpected_schema(match main.next() {
-        Some(read) if ["input", "context"].contains(lost) && QUESTIONS.contains(read) => format!(
-            "{read:?} is read, and {lost:?} beside it would be lost; fields = {{ input = {lost:?} }} adds it to the question"
-        ),
+        Some(read) if (["input", "context"].contains(lost) || CONTEXTS.contains(lost)) && QUESTIONS.contains(read) => {
+            format!(
+                "{read:?} is read, and {lost:?} beside it would be lost; fields = {{ input = {lost:?} }} adds it to the question"
+            )
+        }
         Some(read) => format!(
             "{read:?} is read, and {lost:?} beside it would be lost; fields = {{ {read} = {read:?} }} takes the first alone"
         ),
@@ -109,7 +115,7 @@ impl<'a> Said<'a> {
 }
 
 /// Whether a text has another one in it, which neither begins nor ends inside of a word.
-fn has_words(said: &str, text: &str) -> bool {
+pub(super) fn has_words(said: &str, text: &str) -> bool {
     let is_apart = |(at, found): (usize, &str)| {
         let (before, rest) = said.split_at(at);
         let after = rest.strip_prefix(found).unwrap_or_default();

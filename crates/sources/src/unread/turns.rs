@@ -34,7 +34,7 @@ pub(crate) fn reject_lost_of_turns(row: &Object<'_>) -> Result<(), Rejection> {
 }
 
 /// The turns of each list of turns in a record.
-fn turns_of<'r>(row: &'r Object<'_>) -> impl Iterator<Item = &'r Object<'r>> {
+pub(super) fn turns_of<'r>(row: &'r Object<'_>) -> impl Iterator<Item = &'r Object<'r>> {
     let names = [LISTS, QUESTIONS, ANSWERS, &["texts"]].into_iter().flatten();
     let lists = names.filter_map(|name| row.get(name)).filter_map(|value| match value {
         Value::List(turns) => Some(turns),
@@ -47,7 +47,7 @@ fn turns_of<'r>(row: &'r Object<'_>) -> impl Iterator<Item = &'r Object<'r>> {
 }
 
 /// Whether a turn has more than who speaks and what it says; most have not.
-fn has_more(turn: &Object<'_>) -> bool {
+pub(super) fn has_more(turn: &Object<'_>) -> bool {
     let has = |names| turn.get_any(names).is_some();
     !(turn.names().count() == 2 && has(ROLES) && has(CONTENTS))
 }

@@ -102,3 +102,25 @@ write("truths", {
     "question": (pa.string(), ["is it?", "or?"]),
     "answer": (pa.bool_(), [True, False]),
 })
+
+# Bytes in a column that no reader knows, beside truth values, which are none.
+write("bytes_beside", {
+    "question": (pa.string(), ["what?", "hi"]),
+    "answer": (pa.string(), ["it", "ho"]),
+    "safe": (pa.bool_(), [True, True]),
+    "pic": (pa.binary(), [b"x", None]),
+})
+write("bytes_within", {
+    "conversations": (FROM_VALUE, [values("what?", "it"), values("hi", "ho")]),
+    "shown": (pa.struct([("seen", pa.bool_()), ("inner", pa.list_(pa.binary()))]),
+              [{"seen": None, "inner": [b"x"]}, {"seen": None, "inner": []}]),
+})
+# Those of a digest or an embedding show nothing.
+write("bytes_of_digests", {
+    "image": (pa.binary(), [b"x", b"y"]),
+    "caption": (pa.string(), ["it", "that"]),
+    "sha256": (pa.binary(), [b"0123", None]),
+    "image_phash": (pa.binary(), [b"01", None]),
+    "clip_embedding": (pa.binary(), [b"0123", None]),
+    "mask": (pa.binary(), [None, b"z"]),
+})

@@ -236,6 +236,30 @@ fn tar_member(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn several_images_of_a_tar_have_numbers_or_names() {
+    let shown_of = |endings: &[&str], json: &str| {
+        let mut tar: Vec<u8> = endings.iter().flat_map(|ending| tar_member(&format!("1.{ending}"), b"x")).collect();
+        tar.extend(tar_member("1.json", json.as_bytes()));
+        tar.extend([0; 1024]);
+        let file = file_of(&tar);
+        let parsed = parse_all(source_of(SourceKind::Auto, SourceOptions::default(), file.path(), "").as_ref());
+        let [record] = parsed.as_slice() else { panic!("{} records", parsed.len()) };
+        record.as_ref().map_or_else(|reject| reject.rejection.detail.clone(), |record| record.media.len().to_string())
+    };
+    let caption = r#"{"caption": "c"}"#;
+    for endings in
+        [&["jpg"][..], &["0.jpg", "1.png"], &["img_1.jpg", "img_2.jpg"], &["jpg", "1.jpg"], &["a.jpg", "b.jpg"]]
+    {
+        assert_eq!(shown_of(endings, caption), endings.len().to_string());
+    }
+    for endings in [["jpg", "mask.png"], ["rgb.jpg", "depth.jpg"], ["jpg", "png"], ["0.jpg", "0.mask.png"]] {
+        assert!(shown_of(&endings, caption).starts_with(&format!("several media, {}", endings.join(", "))));
+        let named = format!(r#"{{"caption": "c", "images": ["1.{}", "1.{}"]}}"#, endings[0], endings[1]);
+        assert_eq!(shown_of(&endings, &named), "2");
+    }
+}
+
+#[test]
 fn a_tar_that_is_cut_is_incomplete_once() {
     let members: Vec<u8> = (0..3).flat_map(|number| tar_member(&format!("{number}.txt"), &[b'a'; 2000])).collect();
     // Within the last sample, and behind it, where the blocks of zeros are missing.

@@ -10,4 +10,5 @@ mod placeholders;
 mod real_samples;
 mod support;
 mod tables;
+mod unread;
 mod videos;

@@ -1,5 +1,6 @@
 //! Parquet files as upstream publishes them; `tests/golden/make_tables.py` wrote them with pyarrow.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{CellLocation, CellReader};
@@ -65,6 +66,18 @@ fn parts_name_images_of_the_table_by_their_index() {
 fn answers_that_are_numbers_are_their_texts_and_truth_values_could_be_bytes() {
     assert_eq!(shown_table(Auto, "numbers"), [r#"U "many?" A "3""#, r#"U "few?" A "0""#]);
     assert_eq!(shown_table(Auto, "truths"), ["unexpected_schema"; 2]);
+}
+
+#[test]
+fn bytes_that_nothing_reads_reject_their_record() {
+    assert_eq!(shown_table(Auto, "bytes_beside"), ["unexpected_schema", r#"U "hi" A "ho""#]);
+    assert_eq!(shown_table(Auto, "bytes_within"), ["unexpected_schema", r#"U "hi" A "ho""#]);
+    let described = r#"U [x] "Describe this image." A "it""#;
+    assert_eq!(shown_table(Auto, "bytes_of_digests"), [described, "unexpected_schema"]);
+    let fields = BTreeMap::from([("image".to_owned(), "pic".to_owned())]);
+    let options = SourceOptions { fields, ..SourceOptions::default() };
+    let parsed = parse_all(source_of(Auto, options, &golden("bytes_beside"), "").as_ref());
+    assert_eq!(parsed.iter().map(|record| record.as_ref().unwrap().media.len()).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]
