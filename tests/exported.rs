@@ -188,8 +188,10 @@ fn an_export_is_verified_where_it_was_copied_to() {
     assert!(told.starts_with("verify: ") && told.contains(", 3 files, "), "{told}");
     let asked = String::from_utf8(run(&["inspect", &copy], 2).stderr).unwrap();
     assert!(asked.contains("as exports have: `manyframe verify` compares its files"), "{asked}");
-    let refused = String::from_utf8(run(&["verify", &copy, "--engine", "slurm"], 2).stderr).unwrap();
-    assert!(refused.contains("an export is verified on this machine"), "{refused}");
+    for option in [&["--engine", "slurm"][..], &["--set", "data=x"], &["--no-sources"], &["--work", "x"]] {
+        let refused = String::from_utf8(run(&[&["verify", &copy], option].concat(), 2).stderr).unwrap();
+        assert!(refused.contains(&format!("{} is for datasets: an export", option[0])), "{refused}");
+    }
     let named = String::from_utf8(run(&["verify", &format!("{copy}/SHA256SUMS")], 2).stderr).unwrap();
     assert!(named.contains(&format!("did you mean {copy}?")), "{named}");
 }

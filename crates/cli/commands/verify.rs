@@ -27,10 +27,10 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
     let directory = absolute_path(&arguments.dataset);
     let list = if directory.join(MANIFEST_FILE).exists() { None } else { list_of_export(&directory) };
     let found = match &list {
-        Some(_) if arguments.engine.engine != EngineName::Local => {
-            return Err(UsageError("--engine is for datasets: an export is verified on this machine".to_owned()).into());
+        Some(list) => {
+            refuse_options_of_datasets(arguments)?;
+            verify_export(list, executor)?
         }
-        Some(list) => verify_export(list, executor)?,
         None => verify_dataset(&directory, arguments, session, executor)?,
     };
     let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
@@ -45,6 +45,22 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         .collect();
     output::print(&lines.concat())?;
     Ok(code)
+}
+
+/// An export is compared with its list on this machine, and with nothing else.
+fn refuse_options_of_datasets(arguments: &VerifyArguments) -> Result<(), UsageError> {
+    let given = [
+        ("--engine", arguments.engine.engine != EngineName::Local),
+        ("--set", !arguments.set.is_empty()),
+        ("--no-sources", arguments.no_sources),
+        ("--work", arguments.work.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => {
+            Err(UsageError(format!("{option} is for datasets: an export is compared with its list, on this machine")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn verify_dataset(
