@@ -339,11 +339,12 @@ fn documents_with_images_between_their_texts() {
         .map(|span| prompt[span[0].as_u64().unwrap() as usize..span[1].as_u64().unwrap() as usize].iter().collect())
         .collect();
     assert_eq!(trained, ["Once.", "Then.", "<|endoftext|>"]);
+    // No document is a conversation.
     let dataset = built.dataset.display().to_string();
     let exported = home.path().join("exported").display().to_string();
-    let said =
-        crate::support::stdout(&["export", &dataset, "--format", "llava_json", "--output", &exported, "--quiet"]);
-    assert!(said.contains("skipped: 3 documents"), "{said}");
+    let export = ["export", &dataset, "--format", "llava_json", "--output", &exported, "--quiet"];
+    let said = String::from_utf8(crate::support::run(&export, 2).stderr).unwrap();
+    assert!(said.contains("or all are documents"), "{said}");
 }
 
 #[test]

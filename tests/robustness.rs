@@ -349,7 +349,12 @@ fn stalled_build(workshop: &Workshop) -> Child {
 fn stalled_build_with(workshop: &Workshop, more: &[&str], answers: Stdio) -> Child {
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
     let arguments = [&["build", &pipeline, "--output", &out, "--threads", "1"], more].concat();
-    let child = with_faults(workshop, &arguments).stdout(answers).stderr(Stdio::piped()).spawn().unwrap();
+    let build = with_faults(workshop, &arguments);
+    // The tests may run under `nohup`, whose children ignore it.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(build.get_program()).args(build.get_args());
+    command.env("LD_PRELOAD", workshop.path("faults.so")).current_dir(root());
+    let child = command.stdout(answers).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while !is_running(workshop, &child) {
         assert!(started.elapsed() < Duration::from_mins(1));
