@@ -50,5 +50,5 @@ pub(crate) fn first_bytes(memory: &mut Vec<u8>, num_bytes: usize) -> &mut [u8] {
     if memory.len() < num_bytes {
         memory.resize(num_bytes, 0);
     }
-    &mut memory[..num_bytes]
+    memory.split_at_mut(num_bytes).0
 }

@@ -241,7 +241,9 @@ impl Journal {
         let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
         let mut digest = XxHash3_64::new();
         digest.write(&description);
-        payload.iter().for_each(|part| digest.write(part));
+        for part in &payload {
+            digest.write(part);
+        }
         let mut start = Vec::with_capacity(HEAD_BYTES + description.len());
         start.extend(MAGIC);
         start.extend((description.len() as u64).to_le_bytes());

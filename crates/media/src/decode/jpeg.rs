@@ -76,7 +76,8 @@ impl<'a> JpegFile<'a> {
         Ok(layout.map(|(y_size, colour_size, halved)| {
             let num_colours = colour_size.0 * colour_size.1;
             let (y, colours) = memory.split_at(y_size.0 * y_size.1);
-            let (cb, cr) = colours[..2 * num_colours].split_at(num_colours);
+            let (cb, colours) = colours.split_at(num_colours);
+            let (cr, _) = colours.split_at(num_colours);
             let [cb, cr] = [cb, cr].map(|samples| Channel { samples, width: colour_size.0, halved });
             let y = Channel { samples: y, width: y_size.0, halved: Halved::NOT };
             Ycbcr { width_px: self.size_px.0, height_px: self.size_px.1, channels: [y, cb, cr] }
