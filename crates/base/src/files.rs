@@ -437,10 +437,11 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn names_in(directory: &Path) -> Vec<String> {
+    /// The names in a directory, in order.
+    pub(crate) fn names_in(directory: &Path) -> Vec<String> {
         let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort_unstable();

@@ -100,12 +100,8 @@ pub fn try_replacing(work: &Path, path: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::tests::names_in;
     use crate::files::{write_atomic, write_staged};
-
-    fn names_in(directory: &Path) -> Vec<String> {
-        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.collect()
-    }
 
     #[test]
     fn a_directory_is_replaced_as_a_whole() {

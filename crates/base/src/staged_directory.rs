@@ -118,12 +118,8 @@ impl Drop for StagedDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::tests::names_in;
     use crate::write_atomic;
-
-    fn names_in(directory: &Path) -> Vec<String> {
-        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.collect()
-    }
 
     #[test]
     fn a_directory_that_is_not_published_leaves_nothing() {

@@ -137,7 +137,7 @@ fn is_called_digest(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// Whether there is something, however deep, that stands for bytes.
+/// Whether a value of a column with bytes has any, which records show as `true`.
 fn has_bytes(value: &Value<'_>) -> bool {
     match value {
         Value::Bool(is_there) => *is_there,
@@ -147,7 +147,7 @@ fn has_bytes(value: &Value<'_>) -> bool {
     }
 }
 
-/// Whether there is a file in base64, however deep. A text may begin with "data:", too.
+/// Whether a value has a file in base64 at any depth. An ordinary text may begin with "data:", too.
 fn has_base64(value: &Value<'_>) -> bool {
     match value {
         Value::Text(text) if text.starts_with("data:") => {
@@ -160,7 +160,7 @@ fn has_base64(value: &Value<'_>) -> bool {
     }
 }
 
-/// Whether it is what a conversation in a field of a general name has: texts or turns.
+/// Whether a value is a conversation: texts or turns. Fields such as `data` may have one, or a medium.
 fn has_texts(value: &Value<'_>) -> bool {
     match value {
         Value::Text(_) => true,
@@ -174,7 +174,7 @@ fn has_texts(value: &Value<'_>) -> bool {
 struct Read<'a> {
     columns_with_bytes: Option<&'a BTreeSet<String>>,
     num_media: usize,
-    /// Whether turns are read, and nothing that they show: a medium anywhere, or its address, is then what they are about.
+    /// Whether only turns are read, and no medium: a path or address of one, anywhere, is then what they are about.
     is_text_only: bool,
     /// Those that have paths.
     paths: Vec<&'a str>,

@@ -11,7 +11,7 @@ use crate::fields::items_of;
 use crate::reject::unexpected_schema;
 use crate::value::{Object, Value};
 
-/// Beside the texts of options: what they are called, and how a model ended.
+/// Fields of an option that are not its text.
 const LABELS: &[&str] = &["finish_reason", "index", "key", "label", "labels", "letter"];
 
 /// Rejects a record with options that no turn has: a list, an object, a text that is a list, or a field for each of them.
