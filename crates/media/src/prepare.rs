@@ -130,8 +130,7 @@ pub(crate) fn encode_scaled(
     let bytes = if (width_px, height_px) == (image.width_px, image.height_px) {
         encode_ycbcr(image, image.whole(), policy.jpeg())?
     } else {
-        let scaled = image.resized(width_px, height_px)?;
-        encode_ycbcr(scaled.channels(), scaled.channels().whole(), policy.jpeg())?
+        image.with_resized((width_px, height_px), |scaled| encode_ycbcr(scaled, scaled.whole(), policy.jpeg()))?
     };
     Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
 }

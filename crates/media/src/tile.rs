@@ -172,8 +172,7 @@ pub fn tile_image(bytes: &[u8], policy: &ImagePolicy, tiles: &TilePolicy) -> Res
         if plan.scaled_px == (width_px, height_px) {
             return plan.cut(original, overview, policy);
         }
-        let scaled = original.resized(plan.scaled_px.0, plan.scaled_px.1)?;
-        plan.cut(scaled.channels(), overview, policy)
+        original.with_resized(plan.scaled_px, |scaled| plan.cut(scaled, overview, policy))
     })?;
     let cut = (tiles.cut == Cut::Lossless).then_some(TileCut { is_lossless: false, offset_px: plan.offset_px });
     Ok(TiledImage { images, grid: plan.grid, width_px, height_px, cut })

@@ -30,6 +30,20 @@ impl Halved {
 }
 
 impl<'a> Channel<'a> {
+    /// Row `y` of the image. It is written to `memory`, which must be as wide as the image, unless it is stored in this form.
+    #[inline(always)]
+    pub(super) fn row<'b>(&self, y: usize, memory: &'b mut [u8], sums: &mut Vec<u16>) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        let (stored, ..) = self.rows_around(y);
+        if self.halved == Halved::NOT && stored.len() >= memory.len() {
+            return stored;
+        }
+        self.write_row((0, y), memory, sums);
+        memory
+    }
+
     /// Writes a part of row `y` of the image, from column `left` on, which must be inside the image. `sums` is scratch memory.
     ///
     /// The nearer of two neighbours has three quarters of the weight (`jdsample.c`, "fancy" upsampling: a triangle filter;

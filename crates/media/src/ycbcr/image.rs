@@ -24,13 +24,6 @@ pub(crate) struct Ycbcr<'a> {
     pub(crate) channels: [Channel<'a>; 3],
 }
 
-/// An image of three consecutive planes at full resolution.
-pub(crate) struct YcbcrImage {
-    pub(super) width_px: u32,
-    pub(super) height_px: u32,
-    pub(super) samples: Vec<u8>,
-}
-
 impl<'a> Ycbcr<'a> {
     /// An image of three consecutive planes at full resolution.
     pub(super) fn of_planes(width_px: u32, height_px: u32, samples: &'a [u8]) -> Self {
@@ -44,13 +37,6 @@ impl<'a> Ycbcr<'a> {
     /// The area of the whole image.
     pub(crate) fn whole(&self) -> Area {
         Area { origin_px: (0, 0), size_px: (self.width_px, self.height_px) }
-    }
-}
-
-impl YcbcrImage {
-    /// The image, read in place.
-    pub(crate) fn channels(&self) -> Ycbcr<'_> {
-        Ycbcr::of_planes(self.width_px, self.height_px, &self.samples)
     }
 }
 
